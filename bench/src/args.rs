@@ -1,0 +1,130 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+/// Measures a Rookery server beside bare yardsticks, in one run.
+#[derive(Parser)]
+#[command(name = "rookery-bench", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Contacts: create, view and list, on each engine and at each size, as medians of interleaved rounds.
+    Contacts(Contacts),
+    /// Serves a fixed JSON answer until standard input ends (started by the other commands).
+    #[command(hide = true)]
+    Hello,
+    /// Measures one storage engine bare, by commands on standard input (started by the other commands).
+    #[command(hide = true)]
+    Probe(Probe),
+}
+
+#[derive(Args)]
+pub(crate) struct Contacts {
+    /// The server binary to measure (a release build).
+    #[arg(long, value_name = "PATH")]
+    pub(crate) rookery: PathBuf,
+    /// Which storage engines to measure.
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) engine: Engines,
+    /// Contacts in the account before the first request is measured.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,1000000",
+          value_parser = clap::value_parser!(u64).range(100..=20_000_000))]
+    pub(crate) size: Vec<u64>,
+    /// Keep-alive connections, one request in flight on each.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "32,128",
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) connections: Vec<u32>,
+    /// How often every cell is measured; the printed figure is the median.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// How long a cell is measured each round (after a warm-up of a tenth).
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Gives up, and cleans up, after this long.
+    #[arg(long, value_name = "MINUTES", default_value_t = 120)]
+    pub(crate) max_minutes: u32,
+    /// Prints one JSON document instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Ends with status 1 when a figure is below its floor.
+    #[arg(long)]
+    pub(crate) gate: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Probe {
+    #[command(subcommand)]
+    pub(crate) what: ProbeKind,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ProbeKind {
+    /// One `SQLite` file, one writer thread.
+    Sqlite {
+        #[arg(long)]
+        dir: PathBuf,
+        #[arg(long)]
+        rows: u64,
+    },
+    /// One `PostgreSQL` connection, named by the environment variable `ROOKERY_BENCH_URL`.
+    Postgres {
+        #[arg(long, env = "ROOKERY_BENCH_URL", hide_env_values = true)]
+        url: String,
+        #[arg(long)]
+        rows: u64,
+    },
+    /// The disk alone.
+    Disk {
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engines {
+    Sqlite,
+    Postgres,
+    Both,
+}
+
+/// A storage engine of the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+impl Engines {
+    pub(crate) fn each(self) -> &'static [Engine] {
+        match self {
+            Self::Sqlite => &[Engine::Sqlite],
+            Self::Postgres => &[Engine::Postgres],
+            Self::Both => &[Engine::Sqlite, Engine::Postgres],
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if (0.1..=600.0).contains(&seconds) { Ok(seconds) } else { Err("must be between 0.1 and 600".to_owned()) }
+}

@@ -1,0 +1,347 @@
+//! `SQLite`'s threads: the one that writes, the one that checkpoints, those that scan.
+//!
+//! **Group commit.** The writer takes units until its queue is empty, 256 are done or 4 ms are gone,
+//! commits once, and answers all of them after that. A savepoint around each unit lets it fail alone.
+//! Every batch begins `IMMEDIATE`: a transaction that reads first and writes later fails at once when
+//! another process writes in between.
+//!
+//! **The WAL.** A passive checkpoint never catches up with a busy writer, so the file would grow
+//! without bound: beside it the writer itself truncates between two batches, rarely, because that
+//! stops it. Readers and other processes can put that off; it is tried again.
+//!
+//! **The pause.** While jobs wait, the writer sleeps a moment after each batch. Without that another
+//! process on the same file waits until the load ends.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use rusqlite::ErrorCode;
+
+use crate::job::{self, Job, Queue};
+use crate::lite::{Conn, WRITER_BUSY, failed, snapshot};
+use crate::store::Options;
+use crate::tx::Link;
+use crate::{Clock, Error, Rx, Tx};
+
+/// Units in one commit. More does not make it faster, and each waits for the last.
+pub(crate) const BATCH_UNITS: usize = 256;
+/// How long a batch takes more units.
+const BATCH_TIME: Duration = Duration::from_millis(4);
+/// Another process's turn. Costs 3 % under full load.
+const PAUSE: Duration = Duration::from_micros(200);
+/// The WAL is truncated above this. Lower costs more than it saves.
+pub(crate) const WAL_MAX_BYTES: u64 = 48 << 20;
+/// How long a truncation waits for readers before it is put off..
+const TRUNCATE_BUSY: Duration = Duration::from_millis(5);
+/// ..and for how long.
+const TRUNCATE_AGAIN: Duration = Duration::from_millis(100);
+/// Between two passive checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
+/// Threads for scans.
+const SCAN_THREADS: usize = 2;
+/// Virtual machine steps of `SQLite` between two looks at the clock: some tens of microseconds.
+const SCAN_STEPS: i32 = 4_000;
+
+/// Runs one unit in its savepoint. An error means that the transaction itself is gone.
+fn unit(tx: &mut Tx, job: &mut dyn Job<Tx>, now_us: i64) -> Result<(), Error> {
+    tx.start(now_us);
+    let control = |tx: &Tx, text| tx.lite().control(text).map_err(|e| failed(text, &e));
+    control(tx, "SAVEPOINT unit")?;
+    let polled = catch_unwind(AssertUnwindSafe(|| job::inside(|| job.run(tx).now_or_never())));
+    let failure = match polled {
+        Ok(Some(true)) => tx.poison.clone(),
+        // The unit's own error is its answer.
+        Ok(Some(false)) => None,
+        Ok(None) => Some(Error::Foreign),
+        Err(_) => Some(Error::Panicked),
+    };
+    let keep = failure.is_none() && matches!(polled, Ok(Some(true)));
+    if let Some(failure) = failure {
+        job.fail(failure);
+    }
+    // Some errors (a full disk) end the whole transaction under the unit's feet.
+    if tx.lite().db.is_autocommit() {
+        return Err(tx
+            .poison
+            .clone()
+            .unwrap_or_else(|| Error::unavailable("SQLite gave up the transaction")));
+    }
+    if !keep {
+        control(tx, "ROLLBACK TO unit")?;
+    }
+    control(tx, "RELEASE unit")
+}
+
+/// Runs units in one transaction, answers them after its end. `next` is told whether there is room for
+/// more of the usual kind.
+fn batch(tx: &mut Tx, clock: &Clock, mut next: impl FnMut(bool) -> Option<Box<dyn Job<Tx>>>) {
+    // Only a rollback that failed earlier can have left one open.
+    tx.lite().reset();
+    if let Err(e) = tx.lite().control("BEGIN IMMEDIATE") {
+        // Another process holds the file; those behind would wait as long for the same answer.
+        let error = Error::unavailable(failed("BEGIN IMMEDIATE", &e).to_string());
+        let mut done = 0;
+        while let Some(job) = next(done < BATCH_UNITS) {
+            refuse(job, &error);
+            done += 1;
+        }
+        return;
+    }
+    let started = Instant::now();
+    let mut jobs = Vec::new();
+    let mut fate = Ok(());
+    while fate.is_ok()
+        && let Some(mut job) = next(jobs.len() < BATCH_UNITS && started.elapsed() < BATCH_TIME)
+    {
+        fate = unit(tx, &mut *job, clock.now_us());
+        jobs.push(job);
+    }
+    if fate.is_ok() {
+        fate = tx.lite().control("COMMIT").map_err(|e| match e.sqlite_error_code() {
+            // The frames may have reached the file though the sync failed.
+            Some(ErrorCode::SystemIoFailure) => Error::Unknown,
+            _ => Error::unavailable(failed("COMMIT", &e).to_string()),
+        });
+    }
+    tx.lite().reset();
+    if let Err(error) = &fate {
+        tracing::error!(%error, units = jobs.len(), "A batch was undone");
+    }
+    for mut job in jobs {
+        // What failed units saw was never committed either, so their own errors do not count.
+        if let Err(error) = &fate {
+            job.fail(batch_error(error));
+        }
+        job.reply();
+    }
+}
+
+/// The others of a batch must not be told one unit's error.
+fn batch_error(error: &Error) -> Error {
+    if error.is_unavailable() { error.clone() } else { Error::unavailable(error.to_string()) }
+}
+
+/// Answers a job that is not run.
+pub(crate) fn refuse<H>(mut job: Box<dyn Job<H>>, error: &Error) {
+    job.fail(error.clone());
+    job.reply();
+}
+
+/// A batch of one, on the caller's thread ([`Store::inline`](crate::Store::inline)).
+pub(crate) fn alone(tx: &mut Tx, clock: &Clock, job: Box<dyn Job<Tx>>) {
+    let mut job = Some(job);
+    batch(tx, clock, |_| job.take());
+}
+
+pub(crate) struct Writer {
+    tx: Tx,
+    clock: Clock,
+    main: Queue<Tx>,
+    bulk: Queue<Tx>,
+    wal: PathBuf,
+    truncate_after: Instant,
+    dirty: Arc<AtomicBool>,
+    /// Dropped to end the checkpointing thread.
+    stop: Option<mpsc::Sender<()>>,
+    checkpointer: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        path: &Path,
+        conn: Conn,
+        options: &Options,
+        main: Queue<Tx>,
+        bulk: Queue<Tx>,
+    ) -> Result<Self, Error> {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let dirty = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = mpsc::channel();
+        let checkpointer = {
+            let (conn, dirty) = (Conn::writer(path)?, Arc::clone(&dirty));
+            spawn("store-checkpoint", move || checkpoint(&conn, &dirty, &stopped))?
+        };
+        Ok(Self {
+            tx: Tx::new(Link::Lite(conn), options.entropy.clone()),
+            clock: options.clock.clone(),
+            main,
+            bulk,
+            wal: wal.into(),
+            truncate_after: Instant::now(),
+            dirty,
+            stop: Some(stop),
+            checkpointer: Some(checkpointer),
+        })
+    }
+
+    /// Works until both queues are closed and empty.
+    pub(crate) fn serve(mut self) {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        while let Some((first, first_is_bulk)) = self.wait(&waker) {
+            let (mut first, mut bulk_done) = (Some(first), first_is_bulk);
+            let Self { tx, clock, main, bulk, .. } = &mut self;
+            batch(tx, clock, |more| {
+                if let Some(first) = first.take() {
+                    return Some(first);
+                }
+                let next = if more { ready(main) } else { None };
+                if next.is_none() && !bulk_done {
+                    // At most one a batch, and at its end: imports never hold up single units twice.
+                    bulk_done = true;
+                    return ready(bulk);
+                }
+                next
+            });
+            self.dirty.store(true, Ordering::Relaxed);
+            self.truncate(WAL_MAX_BYTES);
+            if !(self.main.is_empty() && self.bulk.is_empty()) {
+                thread::sleep(PAUSE);
+            }
+        }
+        drop(self.stop.take());
+        if let Some(thread) = self.checkpointer.take() {
+            // It has nothing to say; a panic in it was printed.
+            let _ = thread.join();
+        }
+        self.truncate(0);
+    }
+
+    /// The next job whose caller still waits, and whether it is bulk.
+    fn wait(&mut self, waker: &Waker) -> Option<(Box<dyn Job<Tx>>, bool)> {
+        let mut cx = Context::from_waker(waker);
+        loop {
+            let main = self.main.poll_recv(&mut cx);
+            let (job, is_bulk) = match (main, &mut self.bulk) {
+                (Poll::Ready(Some(job)), _) => (job, false),
+                (main, bulk) => match (main, bulk.poll_recv(&mut cx)) {
+                    (_, Poll::Ready(Some(job))) => (job, true),
+                    (Poll::Ready(None), Poll::Ready(None)) => return None,
+                    _ => {
+                        thread::park();
+                        continue;
+                    }
+                },
+            };
+            if !job.gone() {
+                return Some((job, is_bulk));
+            }
+        }
+    }
+
+    /// Empties the WAL into the database when it is larger than `above` bytes.
+    fn truncate(&mut self, above: u64) {
+        let bytes = std::fs::metadata(&self.wal).map_or(0, |m| m.len());
+        if bytes <= above || Instant::now() < self.truncate_after {
+            return;
+        }
+        let db = &self.tx.lite().db;
+        let done = db
+            .busy_timeout(TRUNCATE_BUSY)
+            .and_then(|()| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0)));
+        if let Err(error) = db.busy_timeout(WRITER_BUSY) {
+            tracing::error!(%error, "SQLite refuses a busy time-out");
+        }
+        if !matches!(done, Ok(0)) {
+            tracing::debug!(bytes, "The WAL cannot be truncated now");
+            self.truncate_after = Instant::now() + TRUNCATE_AGAIN;
+        }
+    }
+}
+
+/// The next job whose caller still waits, if there is one now.
+pub(crate) fn ready<H>(queue: &mut Queue<H>) -> Option<Box<dyn Job<H>>> {
+    loop {
+        let job = queue.try_recv().ok()?;
+        if !job.gone() {
+            return Some(job);
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn checkpoint(conn: &Conn, dirty: &AtomicBool, stopped: &mpsc::Receiver<()>) {
+    while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if dirty.swap(false, Ordering::Relaxed)
+            && let Err(error) = conn.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        {
+            tracing::warn!(%error, "A checkpoint failed");
+        }
+    }
+}
+
+/// Starts the threads for scans; they end when the queue is closed and empty.
+pub(crate) fn scanners(
+    path: &Path,
+    options: &Options,
+    queue: Queue<Rx>,
+    ended: &tokio::sync::mpsc::Sender<()>,
+) -> Result<(), Error> {
+    let queue = Arc::new(Mutex::new(queue));
+    for _ in 0..SCAN_THREADS {
+        let (queue, ended) = (Arc::clone(&queue), ended.clone());
+        let mut rx = Rx::new(Link::Lite(Conn::reader(path)?));
+        let (clock, limit) = (options.clock.clone(), options.scan_limit);
+        spawn("store-scan", move || {
+            loop {
+                // One waits for the queue, the other for the lock: the same to a scan.
+                let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+                let Some(job) = job else { break };
+                scan(&mut rx, job, clock.now_us(), limit);
+            }
+            drop((rx, ended));
+        })?;
+    }
+    Ok(())
+}
+
+fn scan(rx: &mut Rx, mut job: Box<dyn Job<Rx>>, now_us: i64, limit: Duration) {
+    if job.gone() {
+        return;
+    }
+    rx.start(now_us);
+    let deadline = Instant::now() + limit;
+    if let Err(e) = rx.lite_mut().db.progress_handler(SCAN_STEPS, Some(move || Instant::now() >= deadline)) {
+        return refuse(job, &failed("progress_handler", &e));
+    }
+    let run = |rx: &mut Rx| job.run(rx).now_or_never().map(|ok| if ok { Ok(()) } else { Err(None) });
+    let result = catch_unwind(AssertUnwindSafe(|| snapshot::<(), Option<Error>>(rx, run)));
+    match result {
+        Ok(Ok(()) | Err(None)) => {}
+        Ok(Err(Some(error))) => job.fail(error),
+        Err(_) => job.fail(Error::Panicked),
+    }
+    rx.lite().reset();
+    job.reply();
+}
+
+/// A named thread, or why the system has none left.
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let started = thread::Builder::new().name(name.into()).spawn(run);
+    started.map_err(|e| Error::Open(format!("no thread {name}: {e}")))
+}
+
+/// A scan on the caller's thread, without a limit: a simulation must not depend on the machine's speed.
+pub(crate) fn scan_alone(inline: &crate::lite::Inline, clock: &Clock, mut job: Box<dyn Job<Rx>>) {
+    let result = inline.read::<(), Option<Error>>(clock, |rx| {
+        job.run(rx).now_or_never().map(|ok| if ok { Ok(()) } else { Err(None) })
+    });
+    if let Err(Some(error)) = result {
+        job.fail(error);
+    }
+    job.reply();
+}

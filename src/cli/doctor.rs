@@ -1,0 +1,135 @@
+//! `doctor`: looks at an installation and says what to do about each finding.
+
+use super::{Failure, Outcome, say};
+use crate::core::ledger::{self, Audit};
+use crate::core::schema::MIGRATIONS;
+use crate::installation::Installation;
+use crate::listen::Tls;
+use crate::settings::Settings;
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::IsTerminal;
+
+#[derive(Args)]
+pub(super) struct Doctor {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    Odd,
+    Bad,
+}
+
+struct Finding {
+    grade: Grade,
+    subject: &'static str,
+    text: String,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn good(&mut self, subject: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { grade: Grade::Good, subject, text: text.into() });
+    }
+
+    fn odd(&mut self, subject: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { grade: Grade::Odd, subject, text: text.into() });
+    }
+
+    fn bad(&mut self, subject: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { grade: Grade::Bad, subject, text: text.into() });
+    }
+}
+
+/// 2025-01-01: a clock before it has never been set.
+const CLOCK_SANE_US: i64 = 1_735_689_600_000_000;
+
+pub(super) async fn run(settings: &Settings, command: &Doctor) -> Outcome {
+    let mut findings = Findings::default();
+    configuration(settings, &mut findings);
+    match Installation::open(settings).await {
+        Err(error) => findings.bad("database", error),
+        Ok(installation) => {
+            database(&installation, &mut findings).await;
+            installation.store.close().await;
+        }
+    }
+    report(&findings, command.json);
+    let failed = findings.0.iter().filter(|finding| finding.grade == Grade::Bad).count();
+    if failed == 0 { Ok(()) } else { Err(Failure(format!("{failed} of the checks failed"))) }
+}
+
+fn configuration(settings: &Settings, findings: &mut Findings) {
+    let serve = &settings.serve;
+    let mut fine = true;
+    if serve.public_url.is_none() && serve.listen.iter().any(|address| !address.ip().is_loopback()) {
+        findings.odd("configuration", "links use the Host header of each request; set --public-url to fix them");
+        fine = false;
+    }
+    if serve.no_rate_limit == Some(true) {
+        findings.odd("configuration", "rate limits are off; leave out --no-rate-limit but for tests");
+        fine = false;
+    }
+    if let (Some(certificate), Some(key)) = (&serve.tls_cert, &serve.tls_key) {
+        match Tls::open(certificate, key) {
+            Ok(_) => findings.good("certificate", "can be read and fits its key"),
+            Err(error) => findings.bad("certificate", format!("{error}; give a PEM chain and its key")),
+        }
+    }
+    if fine {
+        findings.good("configuration", "nothing unusual");
+    }
+}
+
+async fn database(installation: &Installation, findings: &mut Findings) {
+    let Installation { store, clock, .. } = installation;
+    findings.good("master key", "is the one of this database");
+    match store.schema(MIGRATIONS).await {
+        Ok(schema) => findings.good("database", format!("{:?} answers, schema {}", store.engine(), schema.found)),
+        Err(error) => findings.bad("database", error.to_string()),
+    }
+    if clock.now_us() < CLOCK_SANE_US {
+        findings.bad("clock", "is before 2025: set it, and keep it set with an NTP service");
+    } else {
+        findings.good("clock", "is plausible");
+    }
+    let audit = store.write((), async |tx: &mut store::Tx, (): &()| ledger::audit(tx, &()).await).await;
+    match audit {
+        Ok(audit) if audit == Audit::default() => findings.good("books", "balance, and every balance is its transfers' sum"),
+        Ok(audit) => findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this")),
+        Err(error) => findings.odd("books", format!("could not be checked: {error}")),
+    }
+}
+
+fn report(findings: &Findings, json: bool) {
+    let word = |grade| match grade {
+        Grade::Good => "ok",
+        Grade::Odd => "look",
+        Grade::Bad => "failed",
+    };
+    if json {
+        let all: Vec<Value> = findings
+            .0
+            .iter()
+            .map(|Finding { grade, subject, text }| json!({"result": word(*grade), "subject": subject, "text": text}))
+            .collect();
+        say(&Value::Array(all).to_string());
+        return;
+    }
+    let colour = std::io::stdout().is_terminal();
+    for Finding { grade, subject, text } in &findings.0 {
+        let (on, off) = match (colour, grade) {
+            (false, _) => ("", ""),
+            (true, Grade::Good) => ("\u{1b}[32m", "\u{1b}[0m"),
+            (true, Grade::Odd) => ("\u{1b}[33m", "\u{1b}[0m"),
+            (true, Grade::Bad) => ("\u{1b}[31m", "\u{1b}[0m"),
+        };
+        say(&format!("{on}{:<8}{off}{subject:<15}{text}", word(*grade)));
+    }
+}

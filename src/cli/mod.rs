@@ -1,0 +1,182 @@
+//! The command line: one command, one function of the domain. Public interface, see docs/command-line.md.
+//!
+//! Exit status: 0 done, 1 failed with one line on standard error, 2 wrong usage. `--json` prints exactly one document on
+//! standard output. Secrets come from standard input, never as an argument.
+
+mod accounts;
+mod doctor;
+mod keys;
+mod money;
+mod numbers;
+
+use crate::core::account::AccountId;
+use crate::core::{Error, Result as CoreResult, partner};
+use crate::installation::Installation;
+use crate::serve;
+use crate::settings::{LogFormat, ServeSettings, Settings};
+use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A communications platform that a company runs itself.
+///
+/// It speaks the classic MessageBird APIs and the 360dialog Partner API. `rookery serve` runs the server; every other
+/// command works on the database directly, beside a running server or without one.
+#[derive(Parser)]
+#[command(name = "rookery", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  rookery serve
+  rookery partner create Acme --json
+  rookery child create 7310428 'Corner Bakery'
+  rookery credit 7310428 25.00 EUR
+  printf %s \"$OLD_KEY\" | rookery key import 7310428 --mode live
+
+Settings are taken from options, then the environment, then ./rookery.toml.
+ROOKERY_MASTER_KEY (64 hexadecimal digits) encrypts stored secrets: made by itself
+with the embedded database, to be given with PostgreSQL.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(Box<ServeSettings>),
+    /// Make partner accounts
+    #[command(subcommand)]
+    Partner(accounts::PartnerCommand),
+    /// Make child accounts of a partner
+    #[command(subcommand)]
+    Child(accounts::ChildCommand),
+    /// Look at accounts, stop them, change them
+    #[command(subcommand)]
+    Account(accounts::AccountCommand),
+    /// Make, list, import and revoke keys
+    #[command(subcommand)]
+    Key(keys::KeyCommand),
+    /// Bring along what callbacks are signed with
+    #[command(subcommand)]
+    SigningKey(keys::SigningKeyCommand),
+    /// Make keys with the operator's rights
+    #[command(subcommand)]
+    OperatorKey(keys::OperatorKeyCommand),
+    /// Add prepaid balance to an account, or take it back with a negative amount
+    Credit(money::Credit),
+    /// Prices
+    #[command(subcommand)]
+    Rate(money::RateCommand),
+    /// Tell what is known about a phone number
+    #[command(subcommand)]
+    Number(numbers::NumberCommand),
+    /// Check the installation and say what to do about each finding
+    Doctor(doctor::Doctor),
+    /// Print the OpenAPI document of everything that is served
+    Openapi,
+}
+
+/// Why a command ends without being done.
+#[derive(Debug)]
+struct Failure(String);
+
+type Outcome = Result<(), Failure>;
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Failure(text)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+/// Parses the arguments, runs the command, and tells how it ended.
+pub fn main() -> ExitCode {
+    let Cli { settings, command } = Cli::parse();
+    let serve = match &command {
+        Command::Serve(serve) => Some((**serve).clone()),
+        _ => None,
+    };
+    let settings = match settings.with_file(serve) {
+        Ok(settings) => settings,
+        Err(error) => return failed(&error),
+    };
+    if let Err(error) = log(&settings) {
+        return failed(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.to_string()),
+    };
+    match runtime.block_on(run(settings, command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(text)) => failed(&text),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is how a command says that it failed")]
+fn failed(text: &str) -> ExitCode {
+    eprintln!("rookery: {text}");
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stdout, reason = "this is how a command answers")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn log(settings: &Settings) -> Result<(), String> {
+    let filter = settings.log.as_deref().unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter}: {error}"))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format.unwrap_or(LogFormat::Text) {
+        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+async fn run(settings: Settings, command: Command) -> Outcome {
+    if let Command::Serve(_) = command {
+        return Ok(serve::run(&settings).await?);
+    }
+    if let Command::Openapi = command {
+        say(crate::wire::Service::openapi().trim_end());
+        return Ok(());
+    }
+    if let Command::Number(command) = &command {
+        return numbers::run(command);
+    }
+    if let Command::Doctor(command) = &command {
+        return doctor::run(&settings, command).await;
+    }
+    let installation = Installation::open(&settings).await?;
+    let outcome = match command {
+        Command::Partner(command) => accounts::partner(&installation, command).await,
+        Command::Child(command) => accounts::child(&installation, command).await,
+        Command::Account(command) => accounts::account(&installation, command).await,
+        Command::Key(command) => keys::key(&installation, command).await,
+        Command::SigningKey(command) => keys::signing_key(&installation, command).await,
+        Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
+        Command::Credit(command) => money::credit(&installation, command).await,
+        Command::Rate(command) => money::rate(&installation, command).await,
+        Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
+    };
+    installation.store.close().await;
+    outcome
+}
+
+/// Finds an account by its number or a partner's id.
+async fn account_id(installation: &Installation, text: &str) -> CoreResult<AccountId> {
+    match AccountId::parse(text) {
+        Some(id) => Ok(id),
+        None => installation.store.read(partner::Handle::new(text), partner::by_handle).await,
+    }
+}

@@ -1,0 +1,155 @@
+//! The one error of the domain.
+//!
+//! A variant exists if a program must react differently; a [`Code`] exists if a person must. Each vendor's folder
+//! under `wire/` renders both once, exhaustively, so a new one does not compile until every vendor has decided.
+//! Nothing here says how an error looks on the wire.
+
+use std::time::Duration;
+
+/// What a unit or a reader of the domain answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why the domain refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request breaks rules; all of them, each with its field.
+    #[error("{}", Listed(.0))]
+    Invalid(Vec<Violation>),
+    /// No key, a wrong key, a revoked one, or the key of an account that may not act (design section 6).
+    #[error("the key is not valid")]
+    Unauthenticated,
+    /// The key is good, the account may not act: a vendor that says so answers differently from a wrong key.
+    #[error("the account is suspended")]
+    Suspended,
+    /// The caller is known and may not do this.
+    #[error("not allowed")]
+    Forbidden,
+    /// Not there, or somebody else's: the same answer.
+    #[error("{} not found", .0.name())]
+    NotFound(Noun),
+    /// Too many requests; worth trying again after this time.
+    #[error("too many requests")]
+    Limited {
+        /// When the next request will be let through.
+        retry_after: Duration,
+    },
+    /// Could not be done now; nothing is known to be wrong with the request.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// Our own failure. The text is for the log and never for a client.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// One broken rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The attribute, by the name that the surface used in the request.
+    pub field: &'static str,
+    /// Which rule.
+    pub code: Code,
+}
+
+/// The closed list of rules a request can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Needed and not given.
+    Required,
+    /// Given, but empty or only blanks.
+    Blank,
+    /// Not of the expected form.
+    Invalid,
+    /// More characters than this.
+    TooLong(usize),
+    /// More elements than this.
+    TooMany(usize),
+    /// A number outside of these bounds (both included).
+    OutOfRange(i64, i64),
+    /// Not an absolute http or https URL.
+    NotUrl,
+    /// Not `true` or `false`.
+    NotBool,
+    /// Another object of this account has this value, which must be unique.
+    Taken,
+    /// One object is asked for and several match.
+    Ambiguous,
+    /// More matches than a search can handle; a narrower question is needed.
+    TooBroad,
+    /// Another currency than the account's own.
+    Currency,
+}
+
+/// What can be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noun {
+    /// An account of any level.
+    Account,
+    /// A contact.
+    Contact,
+    /// A group of contacts.
+    Group,
+    /// A key.
+    Key,
+}
+
+impl Noun {
+    /// The noun in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Noun::Account => "account",
+            Noun::Contact => "contact",
+            Noun::Group => "group",
+            Noun::Key => "key",
+        }
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Code::Required => f.write_str("is required"),
+            Code::Blank => f.write_str("must not be empty"),
+            Code::Invalid => f.write_str("is invalid"),
+            Code::TooLong(max) => write!(f, "is invalid (at most {max} characters)"),
+            Code::TooMany(max) => write!(f, "is invalid (at most {max} elements)"),
+            Code::OutOfRange(low, high) => write!(f, "is invalid (from {low} to {high})"),
+            Code::NotUrl => f.write_str("is invalid (an absolute http or https URL is needed)"),
+            Code::NotBool => f.write_str("is invalid (true or false is needed)"),
+            Code::Taken => f.write_str("is in use already"),
+            Code::Ambiguous => f.write_str("matches several"),
+            Code::TooBroad => f.write_str("matches too many; give more of it"),
+            Code::Currency => f.write_str("is not the account's currency"),
+        }
+    }
+}
+
+impl Violation {
+    /// The field `field` breaks the rule `code`.
+    pub fn new(field: &'static str, code: Code) -> Self {
+        Violation { field, code }
+    }
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Error::Invalid(vec![violation])
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        if error.is_unavailable() { Error::Unavailable(error.to_string()) } else { Error::Internal(error.to_string()) }
+    }
+}
+
+struct Listed<'a>(&'a [Violation]);
+
+impl std::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, violation) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {}", violation.field, violation.code)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,311 @@
+//! Keys: what opens an account, and the bounded cache that finds whose a key is.
+//!
+//! A key is stored as the SHA-256 of its text and shown once. The [`Directory`] keeps what it found for as long as the
+//! `access` generation stands: a revoked key or a suspended account is refused by every process within one second, and by
+//! the process that did it at once.
+
+use super::account::{self, AccountId, Status};
+use super::change::{self, Kind};
+use super::secret::{self, ACCESS_KEY_CHARS, Secret};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use store::{Column, FromRow, Row, Rx, Store, Tx, Val, sql};
+
+/// Most keys remembered at once; about 200 bytes each.
+const REMEMBERED_MAX: usize = 100_000;
+/// Characters of a partner's key for the partner API and of an operator's key.
+const API_KEY_CHARS: usize = 40;
+/// Longest name of a key.
+pub const NAME_MAX: usize = 255;
+
+store::id! {
+    /// A key's id, which may be shown; a version 7 UUID.
+    KeyId
+}
+
+impl KeyId {
+    /// Makes a version 7 UUID (RFC 9562 section 5.7) of a time-ordered id by setting its version and variant bits.
+    fn uuid(mut bytes: [u8; 16]) -> Self {
+        bytes[6] = 0x70 | (bytes[6] & 0x0f);
+        bytes[8] = 0x80 | (bytes[8] & 0x3f);
+        KeyId::from(bytes)
+    }
+
+    /// The usual form with four dashes.
+    pub fn hyphenated(&self) -> String {
+        let hex = self.to_string();
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+
+    /// Reads the form with dashes or without.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.replace('-', "").parse().ok()
+    }
+}
+
+/// What a key opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The account's own data, for real.
+    Live,
+    /// The same, but what it creates is answered and neither sent, charged nor stored.
+    Test,
+    /// The partner object of an account that owns accounts.
+    Partner,
+    /// Everything.
+    Operator,
+}
+
+impl Role {
+    /// The stored and shown word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Live => "live",
+            Role::Test => "test",
+            Role::Partner => "partner",
+            Role::Operator => "operator",
+        }
+    }
+
+    /// The word of [`Role::name`].
+    pub fn parse(word: &str) -> Option<Role> {
+        [Role::Live, Role::Test, Role::Partner, Role::Operator].into_iter().find(|role| role.name() == word)
+    }
+}
+
+impl Column for Role {
+    fn col(value: Val<'_>) -> std::result::Result<Self, store::Error> {
+        Role::parse(&String::col(value)?).ok_or_else(|| store::Error::decode("the role of a key"))
+    }
+}
+
+/// A key with its text, which exists only at the moment of its making.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Its text, shown once.
+    pub text: Secret,
+    /// What it opens.
+    pub role: Role,
+}
+
+/// A stored key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// What it opens.
+    pub role: Role,
+    /// What the account calls it.
+    pub name: String,
+    /// When it was made or imported.
+    pub created: Timestamp,
+    /// When it stopped to work, if it did.
+    pub revoked: Option<Timestamp>,
+}
+
+impl FromRow for Key {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Key { id: row.next()?, role: row.next()?, name: row.next()?, created: row.next()?, revoked: row.next()? })
+    }
+}
+
+/// Makes and stores a fresh key.
+pub async fn create(tx: &mut Tx, scope: Scope, role: Role, name: &str) -> Result<NewKey> {
+    let text = match role {
+        Role::Live => Secret::generate(tx, "", ACCESS_KEY_CHARS),
+        Role::Test => Secret::generate(tx, "test_", ACCESS_KEY_CHARS),
+        Role::Partner | Role::Operator => Secret::generate(tx, "", API_KEY_CHARS),
+    };
+    add(tx, scope, role, name, text).await
+}
+
+/// Stores a key, made or brought along. A text that exists already is refused, whosever it is.
+pub async fn add(tx: &mut Tx, scope: Scope, role: Role, name: &str, text: Secret) -> Result<NewKey> {
+    if name.chars().count() > NAME_MAX {
+        return Err(Violation::new("name", Code::TooLong(NAME_MAX)).into());
+    }
+    let id = KeyId::uuid(tx.id());
+    let now: Timestamp = tx.now();
+    let stored = tx
+        .exec(
+            sql!(
+                "INSERT INTO access_key (hash, id, root, account, role, name, created) VALUES ($1, $2, $3, $4, $5, $6, $7)
+                 ON CONFLICT (hash) DO NOTHING"
+            ),
+            &[&text.hash(), &id, &scope.root, &scope.account, &role.name(), &name, &now],
+        )
+        .await?;
+    if stored == 0 {
+        return Err(Violation::new("key", Code::Taken).into());
+    }
+    Ok(NewKey { id, text, role })
+}
+
+/// Makes one more key for an account: a live or a test key for any, a partner key for a partner.
+pub async fn create_for(tx: &mut Tx, (account, role, name): &(AccountId, Role, String)) -> Result<NewKey> {
+    let scope = may_have(tx, *account, *role).await?;
+    create(tx, scope, *role, name).await
+}
+
+/// Stores a key that a customer brings along.
+pub async fn import(
+    tx: &mut Tx,
+    (account, role, name, text): &(AccountId, Role, String, Secret),
+) -> Result<NewKey> {
+    let scope = may_have(tx, *account, *role).await?;
+    add(tx, scope, *role, name, text.clone()).await
+}
+
+async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
+    let owner = account::find(tx, &id).await?;
+    let allowed = match role {
+        Role::Live | Role::Test => true,
+        Role::Partner => owner.is_partner(),
+        Role::Operator => false,
+    };
+    if allowed { Ok(owner.scope()) } else { Err(Error::Forbidden) }
+}
+
+/// Makes a key with the operator's rights.
+pub async fn create_operator(tx: &mut Tx, name: &String) -> Result<NewKey> {
+    create(tx, Scope { root: AccountId(0), account: AccountId(0) }, Role::Operator, name).await
+}
+
+/// The keys of an account (or of the operator, account 0), revoked ones included, oldest first.
+pub async fn list(rx: &mut Rx, account: &AccountId) -> Result<Vec<Key>> {
+    Ok(rx
+        .all(
+            sql!("SELECT id, role, name, created, revoked FROM access_key WHERE account = $1 ORDER BY id"),
+            &[account],
+        )
+        .await?)
+}
+
+/// Makes a key void, everywhere within a second.
+pub async fn revoke(tx: &mut Tx, id: &KeyId) -> Result<()> {
+    let now: Timestamp = tx.now();
+    let revoked = tx
+        .exec(sql!("UPDATE access_key SET revoked = $2 WHERE id = $1 AND revoked IS NULL"), &[id, &now])
+        .await?;
+    if revoked == 0 {
+        return Err(Error::NotFound(Noun::Key));
+    }
+    change::raise(tx, Kind::Access).await
+}
+
+/// Makes all keys of an account void: part of deleting it.
+pub async fn revoke_all(tx: &mut Tx, account: AccountId) -> Result<()> {
+    let now: Timestamp = tx.now();
+    tx.put(
+        sql!("UPDATE access_key SET revoked = $2 WHERE account = $1 AND revoked IS NULL"),
+        &[&account, &now],
+    )
+    .await?;
+    change::raise(tx, Kind::Access).await
+}
+
+/// Whose key it is and what it opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The key.
+    pub key: KeyId,
+    /// What it opens.
+    pub role: Role,
+    /// Whose data. The operator's is account 0.
+    pub scope: Scope,
+    /// Whether the account and all above it are active.
+    pub status: Status,
+}
+
+impl Principal {
+    /// Whether the account may own accounts.
+    pub fn is_partner(&self) -> bool {
+        self.scope.root == self.scope.account
+    }
+}
+
+impl FromRow for Principal {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        let (key, role) = (row.next()?, row.next()?);
+        let scope = Scope { root: row.next()?, account: row.next()? };
+        let (own, above) = (row.next::<Option<Status>>()?, row.next::<Option<Status>>()?);
+        let status = match role {
+            Role::Operator => Status::Active,
+            // A key without its account opens nothing.
+            _ => own.zip(above).map_or(Status::Deleted, |(own, above)| own.max(above)),
+        };
+        Ok(Principal { key, role, scope, status })
+    }
+}
+
+/// Whose key has this hash, if it is not revoked.
+pub async fn look_up(rx: &mut Rx, hash: &[u8; 32]) -> Result<Option<Principal>> {
+    Ok(rx
+        .maybe(
+            sql!(
+                "SELECT k.id, k.role, k.root, k.account, a.status, r.status
+                 FROM access_key k
+                 LEFT JOIN account a ON a.id = k.account
+                 LEFT JOIN account r ON r.id = k.root
+                 WHERE k.hash = $1 AND k.revoked IS NULL"
+            ),
+            &[hash],
+        )
+        .await?)
+}
+
+/// Finds principals by key text, through a bounded cache. `T` is what a process keeps beside a key (its rate limits).
+pub struct Directory<T> {
+    found: Cache<[u8; 32], Arc<Entry<T>>>,
+    generation: AtomicI64,
+}
+
+/// A key that was found.
+pub struct Entry<T> {
+    /// Whose it is.
+    pub principal: Principal,
+    /// What this process keeps beside the key; it outlives a reload.
+    pub beside: Arc<T>,
+    generation: i64,
+}
+
+impl<T: Default> Default for Directory<T> {
+    fn default() -> Self {
+        Directory { found: Cache::new(REMEMBERED_MAX), generation: AtomicI64::new(0) }
+    }
+}
+
+impl<T: Default> Directory<T> {
+    /// The principal as remembered, without asking the database.
+    pub fn remembered(&self, hash: &[u8; 32]) -> Option<Arc<Entry<T>>> {
+        let entry = self.found.get(hash)?;
+        (entry.generation == self.generation.load(Ordering::Acquire)).then_some(entry)
+    }
+
+    /// The principal, from memory or from the database; `None` for a key that opens nothing.
+    pub async fn find(&self, store: &Store, text: &str) -> Result<Option<Arc<Entry<T>>>> {
+        let hash = secret::hash(text);
+        if let Some(entry) = self.remembered(&hash) {
+            return Ok(Some(entry));
+        }
+        // Taken before the read: what is read may be older than a change that is learnt of meanwhile.
+        let generation = self.generation.load(Ordering::Acquire);
+        let Some(principal) = store.read(hash, look_up).await? else {
+            self.found.remove(&hash);
+            return Ok(None);
+        };
+        let beside = self.found.get(&hash).map(|old| Arc::clone(&old.beside)).unwrap_or_default();
+        let entry = Arc::new(Entry { principal, beside, generation });
+        self.found.insert(hash, Arc::clone(&entry));
+        Ok(Some(entry))
+    }
+
+    /// Forgets everything that was found before this generation.
+    pub fn advance(&self, generation: i64) {
+        self.generation.fetch_max(generation, Ordering::AcqRel);
+    }
+}

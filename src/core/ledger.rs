@@ -1,0 +1,270 @@
+//! The books: double entry, integers, append-only.
+//!
+//! A transfer moves one amount from one account to another, so all balances of a currency sum to zero at every moment.
+//! The operator is account 0: credit that it grants is what it owes. Lock order: tenants' balances in id order, the
+//! operator's last.
+
+use super::account::{self, AccountId};
+use super::money::{Amount, Currency};
+use super::{Code, Error, Result, Scope, Timestamp, Violation};
+use store::{FromRow, Row, Rx, Tx, sql};
+
+store::id! {
+    /// A transfer's id.
+    TransferId
+}
+
+/// The operator's side of every currency.
+const OPERATOR: Scope = Scope { root: AccountId(0), account: AccountId(0) };
+
+/// Why money moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The operator granted credit, or took it back.
+    Credit,
+    /// What a deleted account had left went to its partner.
+    Closing,
+}
+
+impl Reason {
+    /// The stored word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Credit => "credit",
+            Reason::Closing => "closing",
+        }
+    }
+}
+
+/// What an account has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// Its currency.
+    pub currency: Currency,
+    /// The sum of its transfers.
+    pub posted: Amount,
+    /// The part that accepted and unfinished work may still cost.
+    pub held: Amount,
+    /// Whether it pays afterwards, up to a limit, rather than beforehand.
+    pub postpaid: bool,
+    /// How far below zero it may go.
+    pub credit_limit: Amount,
+}
+
+impl Balance {
+    /// What can be spent without credit: posted less held.
+    pub fn available(&self) -> Amount {
+        Amount(self.posted.0.saturating_sub(self.held.0))
+    }
+}
+
+impl FromRow for Balance {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Balance {
+            currency: row.next()?,
+            posted: row.next()?,
+            held: row.next()?,
+            postpaid: row.next()?,
+            credit_limit: row.next()?,
+        })
+    }
+}
+
+/// Opens an account's balance at zero, prepaid: part of creating it.
+pub async fn open(tx: &mut Tx, scope: Scope, currency: Currency) -> Result<()> {
+    tx.put(
+        sql!(
+            "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit)
+             VALUES ($1, $2, $3, 0, 0, $4, 0)"
+        ),
+        &[&scope.root, &scope.account, &currency, &false],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What an account has.
+pub async fn balance(rx: &mut Rx, scope: &Scope) -> Result<Balance> {
+    Ok(rx
+        .one(
+            sql!(
+                "SELECT currency, posted, held, postpaid, credit_limit FROM balance WHERE root = $1 AND account = $2"
+            ),
+            &[&scope.root, &scope.account],
+        )
+        .await?)
+}
+
+/// How an account pays: `None` leaves as it is.
+pub async fn set_terms(
+    tx: &mut Tx,
+    scope: Scope,
+    postpaid: Option<bool>,
+    credit_limit: Option<Amount>,
+) -> Result<()> {
+    if credit_limit.is_some_and(|limit| limit < Amount::ZERO) {
+        return Err(Violation::new("credit-limit", Code::OutOfRange(0, i64::MAX)).into());
+    }
+    let balance: Balance = tx
+        .one(
+            sql!(
+                "SELECT currency, posted, held, postpaid, credit_limit FROM balance WHERE root = $1 AND account = $2
+                 FOR UPDATE"
+            ),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    let postpaid = postpaid.unwrap_or(balance.postpaid);
+    let credit_limit = credit_limit.unwrap_or(balance.credit_limit);
+    tx.put(
+        sql!("UPDATE balance SET postpaid = $3, credit_limit = $4 WHERE root = $1 AND account = $2"),
+        &[&scope.root, &scope.account, &postpaid, &credit_limit],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A grant of credit by the operator; a negative one takes credit back.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// To whom.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Amount,
+    /// If given, it must be the account's own.
+    pub currency: Option<Currency>,
+}
+
+/// Grants credit to an account and answers its new balance.
+pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Balance> {
+    let to = account::find(tx, &grant.account).await?;
+    if to.status == account::Status::Deleted {
+        return Err(Error::NotFound(super::Noun::Account));
+    }
+    if grant.currency.is_some_and(|currency| currency != to.currency) {
+        return Err(Violation::new("currency", Code::Currency).into());
+    }
+    if grant.amount == Amount::ZERO {
+        return Err(Violation::new("amount", Code::Invalid).into());
+    }
+    transfer(tx, Move { from: OPERATOR, to: to.scope(), currency: to.currency, amount: grant.amount, reason: Reason::Credit })
+        .await?;
+    balance(tx, &to.scope()).await
+}
+
+/// Moves what a closing account has left to its partner; debts too. Held amounts stay until they are settled.
+pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
+    let left: Balance = tx
+        .one(
+            sql!(
+                "SELECT currency, posted, held, postpaid, credit_limit FROM balance WHERE root = $1 AND account = $2
+                 FOR UPDATE"
+            ),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    let amount = left.available();
+    let partner = Scope { root: scope.root, account: scope.root };
+    if amount != Amount::ZERO && partner != scope {
+        let closing = Move { from: scope, to: partner, currency: left.currency, amount, reason: Reason::Closing };
+        transfer(tx, closing).await?;
+    }
+    Ok(())
+}
+
+struct Move {
+    from: Scope,
+    to: Scope,
+    currency: Currency,
+    amount: Amount,
+    reason: Reason,
+}
+
+/// Writes one row in the books and moves both balances. A negative amount is written as a transfer the other way.
+async fn transfer(tx: &mut Tx, mut what: Move) -> Result<()> {
+    if what.amount < Amount::ZERO {
+        std::mem::swap(&mut what.from, &mut what.to);
+        what.amount = Amount(what.amount.0.checked_neg().ok_or(Violation::new("amount", Code::Invalid))?);
+    }
+    let Move { from, to, currency, amount, reason } = what;
+    let (id, now): (TransferId, Timestamp) = (tx.id(), tx.now());
+    let root = if to == OPERATOR { from.root } else { to.root };
+    tx.put(
+        sql!(
+            "INSERT INTO transfer (root, id, debit, credit, currency, amount, reason, created)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        ),
+        &[&root, &id, &from.account, &to.account, &currency, &amount, &reason.name(), &now],
+    )
+    .await?;
+    let mut sides = [(from, Amount(-amount.0)), (to, amount)];
+    sides.sort_by_key(|(scope, _)| (*scope == OPERATOR, scope.account));
+    for (scope, by) in sides {
+        add(tx, scope, currency, by).await?;
+    }
+    Ok(())
+}
+
+/// Largest balance either way, in micro-units: ten million million, far inside of 64 bits so that no sum overflows.
+const BALANCE_MAX: i64 = 1_000_000_000_000_000_000;
+
+async fn add(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount) -> Result<()> {
+    if scope == OPERATOR {
+        tx.put(
+            sql!(
+                "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit)
+                 VALUES (0, 0, $1, 0, 0, $2, 0) ON CONFLICT (root, account, currency) DO NOTHING"
+            ),
+            &[&currency, &true],
+        )
+        .await?;
+    }
+    let moved = tx
+        .exec(
+            sql!(
+                "UPDATE balance SET posted = posted + $4
+                 WHERE root = $1 AND account = $2 AND currency = $3
+                 AND posted BETWEEN $5 - CAST($4 AS BIGINT) AND $6 - CAST($4 AS BIGINT)"
+            ),
+            &[&scope.root, &scope.account, &currency, &by, &-BALANCE_MAX, &BALANCE_MAX],
+        )
+        .await?;
+    if moved == 0 { Err(Violation::new("amount", Code::Invalid).into()) } else { Ok(()) }
+}
+
+/// What is wrong with the books: nothing, if the two lists are empty.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Currencies whose balances do not sum to zero, with the sum.
+    pub unbalanced: Vec<(String, i64)>,
+    /// Accounts whose balance is not the sum of their transfers.
+    pub drifted: Vec<i64>,
+}
+
+/// Recomputes the books. Scans, so it belongs to commands and tests.
+pub async fn audit(rx: &mut Rx, (): &()) -> Result<Audit> {
+    let unbalanced = rx
+        .all::<(String, i64)>(
+            sql!(
+                "SELECT currency, CAST(sum(posted) AS BIGINT) FROM balance
+                 GROUP BY currency HAVING sum(posted) <> 0 ORDER BY currency"
+            ),
+            &[],
+        )
+        .await?;
+    let drifted = rx
+        .all::<i64>(
+            sql!(
+                "SELECT b.account FROM balance b
+                 LEFT JOIN (SELECT side.account, side.currency, sum(side.amount) AS total FROM (
+                     SELECT credit AS account, currency, amount FROM transfer
+                     UNION ALL SELECT debit AS account, currency, -amount AS amount FROM transfer
+                 ) side GROUP BY side.account, side.currency) t
+                 ON t.account = b.account AND t.currency = b.currency
+                 WHERE b.posted <> COALESCE(t.total, 0) ORDER BY b.account"
+            ),
+            &[],
+        )
+        .await?;
+    Ok(Audit { unbalanced, drifted })
+}

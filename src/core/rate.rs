@@ -1,0 +1,47 @@
+//! Rates: what one message part costs an account, by the longest prefix of the number. Without any rate the price is 0.
+
+use super::account::{self, AccountId};
+use super::money::{Amount, Currency};
+use super::{Code, Result, Timestamp, Violation};
+use store::{Tx, sql};
+
+/// Digits of the longest prefix: a whole number (E.164).
+const PREFIX_MAX: usize = 15;
+
+/// Sets the price of numbers that begin with a prefix.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// Whose rate.
+    pub account: AccountId,
+    /// First digits of the number; empty for all numbers.
+    pub prefix: String,
+    /// For one message part.
+    pub amount: Amount,
+    /// If given, it must be the account's own.
+    pub currency: Option<Currency>,
+}
+
+/// Adds or replaces a rate.
+pub async fn set(tx: &mut Tx, rate: &Set) -> Result<()> {
+    let owner = account::find(tx, &rate.account).await?;
+    let digits = rate.prefix.bytes().all(|b| b.is_ascii_digit());
+    if !digits || rate.prefix.len() > PREFIX_MAX {
+        return Err(Violation::new("prefix", Code::Invalid).into());
+    }
+    if rate.amount < Amount::ZERO {
+        return Err(Violation::new("amount", Code::Invalid).into());
+    }
+    if rate.currency.is_some_and(|currency| currency != owner.currency) {
+        return Err(Violation::new("currency", Code::Currency).into());
+    }
+    let (scope, now): (_, Timestamp) = (owner.scope(), tx.now());
+    tx.put(
+        sql!(
+            "INSERT INTO rate (root, account, prefix, amount, updated) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (root, account, prefix) DO UPDATE SET amount = $4, updated = $5"
+        ),
+        &[&scope.root, &scope.account, &rate.prefix, &rate.amount, &now],
+    )
+    .await?;
+    Ok(())
+}

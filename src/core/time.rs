@@ -1,0 +1,55 @@
+//! Points in time: microseconds since the epoch, made by the store's clock only (`tx.now()`).
+
+/// A point in time, in microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+store::int!(Timestamp);
+
+impl From<i64> for Timestamp {
+    fn from(number: i64) -> Self {
+        Timestamp(number)
+    }
+}
+
+impl Timestamp {
+    /// Year, month, day, hour, minute, second in UTC. What lies outside of year 1 to 9999 is shown as the nearer end.
+    fn civil(self) -> jiff::civil::DateTime {
+        let at = jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        });
+        jiff::tz::Offset::UTC.to_datetime(at)
+    }
+
+    /// `2024-03-05T08:15:30+00:00`: the form of the rest host (spec 00 section 8): numeric offset, no fraction.
+    pub fn rfc3339_offset(self) -> String {
+        let t = self.civil();
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}+00:00",
+            t.year(),
+            t.month(),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_seconds_and_a_numeric_offset() {
+        assert_eq!(Timestamp(1_709_626_530_999_999).rfc3339_offset(), "2024-03-05T08:15:30+00:00");
+        assert_eq!(Timestamp(0).rfc3339_offset(), "1970-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn does_not_panic_at_the_ends() {
+        assert!(Timestamp(i64::MAX).rfc3339_offset().starts_with("9999-12-3"));
+        assert!(Timestamp(i64::MIN).rfc3339_offset().ends_with("+00:00"));
+    }
+}

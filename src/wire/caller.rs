@@ -1,0 +1,175 @@
+//! Who calls: the key of a request, wherever it stands, and what it opens.
+//!
+//! Authentication happens once, in `wire::Service`, before a path is looked at, so that a stranger learns nothing about
+//! paths. A handler without a [`Caller`] has no scope and can call nothing of a tenant's.
+
+use super::State;
+use super::limit::{Bucket, Rate};
+use super::refusal::Refusal;
+use crate::core::account::{AccountId, Status};
+use crate::core::key::{Entry, Role};
+use crate::core::{Error, Scope};
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Reads and writes that one key may do (docs/spec/00-overview.md section 6).
+const READS: Rate = Rate::per_second(50);
+const WRITES: Rate = Rate::per_second(500);
+/// Wrong keys that one address may try.
+const WRONG_KEYS: Rate = Rate::per_minute(20);
+/// Addresses remembered for that.
+pub(super) const ADDRESSES_MAX: usize = 100_000;
+/// Longest text that is looked up as a key.
+const KEY_MAX: usize = 128;
+
+/// What this process keeps beside a key.
+#[derive(Debug, Default)]
+pub struct Buckets {
+    reads: Bucket,
+    writes: Bucket,
+}
+
+/// A caller with a key of the account.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// Whose data it may touch.
+    pub scope: Scope,
+}
+
+/// A caller whose account owns accounts.
+#[derive(Debug, Clone, Copy)]
+pub struct PartnerCaller {
+    /// The partner's account.
+    pub partner: AccountId,
+    /// Whether what it creates is only answered.
+    pub is_test: bool,
+}
+
+/// Which keys a product takes and where they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `Authorization: AccessKey …`, `access_key` in the query or in a form.
+    AccessKey,
+    /// `X-API-Key: …`
+    ApiKey,
+}
+
+/// The key of a request whose body need not be read for it.
+pub fn presented(scheme: Scheme, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    match scheme {
+        Scheme::AccessKey => in_authorization(headers).or_else(|| query.and_then(|query| in_pairs(query.as_bytes()))),
+        Scheme::ApiKey => headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned()),
+    }
+}
+
+fn in_authorization(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    let (scheme, key) = value.split_once(char::is_whitespace)?;
+    scheme.eq_ignore_ascii_case("AccessKey").then(|| key.trim().to_owned())
+}
+
+/// `access_key` among form or query pairs.
+pub fn in_pairs(pairs: &[u8]) -> Option<String> {
+    form_urlencoded::parse(pairs).find(|(name, _)| name == "access_key").map(|(_, key)| key.trim().to_owned())
+}
+
+/// Finds whose key it is, and refuses wrong keys, those of accounts that may not act, and too many tries.
+pub async fn authenticate(
+    state: &State,
+    scheme: Scheme,
+    key: Option<&str>,
+    from: IpAddr,
+) -> Result<Arc<Entry<Buckets>>, Refusal> {
+    let Some(key) = key.filter(|key| !key.is_empty() && key.len() <= KEY_MAX) else {
+        return Err(Error::Unauthenticated.into());
+    };
+    let entry = match state.keys.remembered(&crate::core::secret::hash(key)) {
+        Some(entry) => Some(entry),
+        None => {
+            // Before the look-up, so that guessing stops; keys that are known to be good go on working.
+            let tries = state.wrong_keys.get(&from);
+            if let (true, Some(tries)) = (state.limits, tries) {
+                tries.check(WRONG_KEYS, state.now_us()).map_err(limited)?;
+            }
+            state.keys.find(&state.store, key).await?
+        }
+    };
+    let fits = |role: Role| match scheme {
+        Scheme::AccessKey => matches!(role, Role::Live | Role::Test),
+        Scheme::ApiKey => role == Role::Partner,
+    };
+    let Some(entry) = entry.filter(|entry| fits(entry.principal.role)) else {
+        return Err(wrong_key(state, from));
+    };
+    match entry.principal.status {
+        Status::Active => Ok(entry),
+        Status::Suspended => Err(Error::Suspended.into()),
+        Status::Deleted => Err(Error::Unauthenticated.into()),
+    }
+}
+
+fn wrong_key(state: &State, from: IpAddr) -> Refusal {
+    if state.limits {
+        let tries = state.wrong_keys.get(&from).unwrap_or_else(|| {
+            let fresh = Arc::new(Bucket::default());
+            state.wrong_keys.insert(from, Arc::clone(&fresh));
+            fresh
+        });
+        if let Err(wait) = tries.take(WRONG_KEYS, state.now_us()) {
+            return limited(wait);
+        }
+    }
+    Error::Unauthenticated.into()
+}
+
+fn limited(retry_after: std::time::Duration) -> Refusal {
+    Error::Limited { retry_after }.into()
+}
+
+/// Takes one request from the key's bucket.
+pub fn meter(state: &State, entry: &Entry<Buckets>, method: &Method) -> Result<(), Refusal> {
+    if !state.limits {
+        return Ok(());
+    }
+    let Buckets { reads, writes } = &*entry.beside;
+    let taken = match *method {
+        Method::GET | Method::HEAD => reads.take(READS, state.now_us()),
+        _ => writes.take(WRITES, state.now_us()),
+    };
+    taken.map_err(limited)
+}
+
+fn principal(parts: &Parts) -> Result<&Entry<Buckets>, Refusal> {
+    parts.extensions.get::<Arc<Entry<Buckets>>>().map(|entry| &**entry).ok_or_else(|| Error::Unauthenticated.into())
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let principal = &principal(parts)?.principal;
+        match principal.role {
+            Role::Live | Role::Test => Ok(Caller { scope: principal.scope }),
+            Role::Partner | Role::Operator => Err(Error::Unauthenticated.into()),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for PartnerCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let principal = &principal(parts)?.principal;
+        if principal.role == Role::Operator {
+            return Err(Error::Unauthenticated.into());
+        }
+        if !principal.is_partner() {
+            return Err(Error::Forbidden.into());
+        }
+        Ok(PartnerCaller { partner: principal.scope.account, is_test: principal.role == Role::Test })
+    }
+}

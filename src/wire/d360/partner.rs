@@ -1,0 +1,119 @@
+//! The partner object: docs/spec/30-360-partner.md section 4.
+
+use super::error::MetaError;
+use super::json::Json;
+use crate::core::account::AccountId;
+use crate::core::partner::{self, Partner, Patch, check_url};
+use crate::core::Error;
+use crate::wire::Shared;
+use crate::wire::attributes::Attributes;
+use crate::wire::caller::PartnerCaller;
+use crate::wire::refusal::Refusal;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(view, update))
+}
+
+/// The thirteen fields; an unset URL is left out, an unset logo is `null`.
+#[derive(Serialize, ToSchema)]
+struct PartnerOut {
+    allow_client_to_add_phone_no: bool,
+    billing_system: &'static str,
+    blocked_new_submission: bool,
+    brand_name: String,
+    country: String,
+    id: String,
+    #[schema(required = true)]
+    logo_url: Option<String>,
+    onboarding_deeplink_add_params: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partner_redirect_url: Option<String>,
+    payment_required: bool,
+    #[schema(required = true)]
+    publishable_key: Option<String>,
+    #[schema(value_type = Object)]
+    settings: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_url: Option<String>,
+}
+
+impl PartnerOut {
+    fn new(partner: Partner) -> Result<Self, Refusal> {
+        let Partner { handle, brand, country, logo_url, webhook_url, redirect_url, clients_add_numbers, settings } =
+            partner;
+        Ok(PartnerOut {
+            allow_client_to_add_phone_no: clients_add_numbers,
+            billing_system: "none",
+            blocked_new_submission: false,
+            brand_name: brand,
+            country,
+            id: handle.as_str().to_owned(),
+            logo_url,
+            onboarding_deeplink_add_params: false,
+            partner_redirect_url: redirect_url,
+            payment_required: false,
+            publishable_key: None,
+            settings: RawValue::from_string(settings).map_err(|_| Refusal::bug("stored settings are no JSON"))?,
+            webhook_url,
+        })
+    }
+}
+
+/// What may be changed; `null` leaves as it is, an empty URL clears.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the reader takes")]
+struct PartnerIn {
+    webhook_url: Option<String>,
+    partner_redirect_url: Option<String>,
+    allow_client_to_add_phone_no: Option<bool>,
+}
+
+/// The credential's own partner; any other id is refused, whether it exists or not.
+async fn own(state: &Shared, caller: PartnerCaller, id: &str) -> Result<(AccountId, Partner), Refusal> {
+    let partner = state.store.read(caller.partner, partner::view).await?;
+    if partner.handle.as_str() == id { Ok((caller.partner, partner)) } else { Err(Error::Forbidden.into()) }
+}
+
+/// Retrieve partner
+#[utoipa::path(get, path = "/{partner_id}", tag = "Partner Management", security(("PartnerApiKey" = [])),
+    params(("partner_id" = String, Path)),
+    responses((status = 200, body = PartnerOut), (status = 401, body = MetaError), (status = 403, body = MetaError)))]
+async fn view(
+    State(state): State<Shared>,
+    caller: PartnerCaller,
+    Path(id): Path<String>,
+) -> Result<Json<PartnerOut>, Refusal> {
+    let (_, partner) = own(&state, caller, &id).await?;
+    Ok(Json(StatusCode::OK, PartnerOut::new(partner)?))
+}
+
+/// Update partner
+#[utoipa::path(patch, path = "/{partner_id}", tag = "Partner Management", security(("PartnerApiKey" = [])),
+    request_body = PartnerIn, params(("partner_id" = String, Path)),
+    responses((status = 200, body = PartnerOut), (status = 400, body = MetaError), (status = 401, body = MetaError),
+        (status = 403, body = MetaError)))]
+async fn update(
+    State(state): State<Shared>,
+    caller: PartnerCaller,
+    Path(id): Path<String>,
+    attributes: Attributes,
+) -> Result<Json<PartnerOut>, Refusal> {
+    let (account, _) = own(&state, caller, &id).await?;
+    let mut reader = attributes.reader();
+    let patch = Patch {
+        webhook_url: reader.text("webhook_url", check_url),
+        redirect_url: reader.text("partner_redirect_url", check_url),
+        clients_add_numbers: reader.bool("allow_client_to_add_phone_no"),
+        ..Patch::default()
+    };
+    reader.finish()?;
+    let partner = state.store.write((account, patch), partner::update).await?;
+    Ok(Json(StatusCode::OK, PartnerOut::new(partner)?))
+}

@@ -1,0 +1,60 @@
+//! The classic MessageBird APIs: docs/spec/00-overview.md and the files beside it.
+
+mod balance;
+mod child_accounts;
+mod contacts;
+pub(super) mod error;
+mod groups;
+mod page;
+
+use super::Shared;
+use crate::core::Timestamp;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Serialize, Serializer};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+/// The rest host.
+pub(super) fn rest() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().merge(balance::routes()).merge(contacts::routes()).merge(groups::routes())
+}
+
+/// The partner-accounts host: its paths are served with and without `/v1`.
+pub(super) fn partner_accounts() -> OpenApiRouter<Shared> {
+    child_accounts::routes().merge(OpenApiRouter::new().nest("/v1", child_accounts::routes()))
+}
+
+/// The date form of the rest host.
+struct Datetime(Timestamp);
+
+impl Serialize for Datetime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.rfc3339_offset())
+    }
+}
+
+impl PartialSchema for Datetime {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        String::schema()
+    }
+}
+
+impl ToSchema for Datetime {}
+
+/// How many there are and where to read them.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Counted {
+    total_count: i64,
+    href: String,
+}
+
+/// 201 with an object.
+struct Created<T>(T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, axum::Json(self.0)).into_response()
+    }
+}

@@ -1,0 +1,407 @@
+//! Every shape promised to someone outside. One folder per vendor; what they share stands here.
+//!
+//! [`Service`] takes every request: it finds the product, the method, the caller, and buffers the body, within limits
+//! each; then the product's router runs the handler. Refusals of any kind come back to it and are rendered once, in the
+//! product's shape. `wire` calls `core` and never `run`.
+
+mod attributes;
+mod caller;
+mod client;
+mod d360;
+mod limit;
+mod messagebird;
+mod metrics;
+mod openapi;
+mod origin;
+mod refusal;
+mod system;
+
+pub use client::Connection;
+pub use metrics::Metrics;
+
+use crate::core::change::{self, Kind};
+use crate::core::key::Directory;
+use crate::core::secret::Vault;
+use attributes::SentMethod;
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL,
+    CONTENT_LENGTH, HOST, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
+use caller::{Buckets, Scheme};
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ipnet::IpNet;
+use origin::{Origin, Surface};
+use quick_cache::sync::Cache;
+use refusal::Refusal;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Clock, Entropy, Store};
+use tower::ServiceExt;
+
+/// The whole body of a request must have arrived within this time.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// A handler must have answered within this time: the Node SDK gives up at 5 s.
+const HANDLED_WITHIN: Duration = Duration::from_secs(4);
+/// Every answer says under which id the log knows it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the operator decides about the wire.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Begins absolute links; the request's own scheme and host otherwise.
+    pub public_url: Option<String>,
+    /// Whose forwarding headers count.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may call; `*` for any.
+    pub cors_origins: Vec<String>,
+    /// Most bytes of a request's body.
+    pub body_limit: usize,
+    /// Whether keys and addresses are limited in rate.
+    pub rate_limits: bool,
+    /// Whether `/metrics` here answers loopback only; it is off when metrics have a listener of their own.
+    pub metrics_here: bool,
+    /// Whether a child account may be created without a name (docs/spec/02-partner-accounts.md section 2.1).
+    pub nameless_children: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            body_limit: 1 << 20,
+            rate_limits: true,
+            metrics_here: true,
+            nameless_children: false,
+        }
+    }
+}
+
+/// What handlers need.
+pub struct State {
+    store: Store,
+    vault: Vault,
+    keys: Arc<Directory<Buckets>>,
+    wrong_keys: Cache<IpAddr, Arc<limit::Bucket>>,
+    limits: bool,
+    options: Options,
+    clock: Clock,
+    entropy: Entropy,
+    metrics: Arc<Metrics>,
+    openapi: Arc<str>,
+}
+
+impl State {
+    fn now_us(&self) -> i64 {
+        self.clock.now_us()
+    }
+
+    /// Makes this process refuse at once what a unit has just made void; the others learn of it within a second.
+    async fn forget_keys(&self) -> Result<(), Refusal> {
+        self.keys.advance(self.store.read(Kind::Access, change::generation).await?);
+        Ok(())
+    }
+}
+
+type Shared = Arc<State>;
+
+/// Answers every HTTP request of a process.
+#[derive(Clone)]
+pub struct Service {
+    state: Shared,
+    rest: Router,
+    partner_accounts: Router,
+    hub: Router,
+    absent: Router,
+    system: Router,
+}
+
+/// One method and path of a product, as the router has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The product's name, such as `rest`.
+    pub surface: &'static str,
+    /// In capitals.
+    pub method: String,
+    /// With `{placeholders}`.
+    pub path: String,
+}
+
+/// What every process keeps in memory of keys; `run` tells it when to forget.
+pub type Keys = Directory<Buckets>;
+
+impl Service {
+    /// A service on a store whose schema is up to date.
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        keys: Arc<Keys>,
+        metrics: Arc<Metrics>,
+        options: Options,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Self {
+        let state = Arc::new(State {
+            store,
+            vault,
+            keys,
+            wrong_keys: Cache::new(caller::ADDRESSES_MAX),
+            limits: options.rate_limits,
+            options,
+            clock,
+            entropy,
+            metrics,
+            openapi: openapi::json().into(),
+        });
+        let router = |routes: utoipa_axum::router::OpenApiRouter<Shared>| {
+            let (router, _) = routes.split_for_parts();
+            router.fallback(no_such_path).layer(metrics::RouteLayer).with_state(Arc::clone(&state))
+        };
+        Service {
+            rest: router(messagebird::rest()),
+            partner_accounts: router(messagebird::partner_accounts()),
+            hub: router(d360::hub()),
+            absent: router(utoipa_axum::router::OpenApiRouter::new()),
+            system: router(system::routes()),
+            state,
+        }
+    }
+
+    /// The OpenAPI document of everything that is served, as JSON.
+    pub fn openapi() -> String {
+        openapi::json()
+    }
+
+    /// Every endpoint of the vendors' products, read from the routers' own description.
+    pub fn endpoints() -> Vec<Endpoint> {
+        openapi::endpoints()
+    }
+
+    /// Answers one request. Never fails and never panics.
+    pub async fn handle(&self, connection: Connection, request: Request<Body>) -> Response<Body> {
+        let mut id = [0u8; 8];
+        self.state.entropy.fill(&mut id);
+        let id = format!("{:016x}", u64::from_be_bytes(id));
+        let started_us = self.state.now_us();
+        let (mut parts, body) = request.into_parts();
+        let client = client::identify(connection, &parts.headers, &self.state.options.trusted_proxies);
+        let host = client.host.clone().or_else(|| host(&parts)).unwrap_or_default();
+        let path = parts.uri.path().to_owned();
+        let place = origin::locate(&host, &path);
+        let surface = place.surface;
+        let public_url = self.state.options.public_url.as_deref();
+        let origin = Origin::new(public_url, client.scheme, &host, place.prefix);
+        let cors = self.cors(&parts.headers);
+
+        let outcome = if parts.method == Method::OPTIONS && cors.is_some() {
+            Ok(preflight())
+        } else {
+            parts.extensions.insert(origin);
+            parts.extensions.insert(client.clone());
+            if place.path.len() != path.len() {
+                rewrite(&mut parts, place.path);
+            }
+            self.dispatch(surface, &client, parts, body).await
+        };
+        let (mut response, refusal) = match outcome {
+            Ok(response) => intercept(response),
+            Err(refusal) => (Response::new(Body::empty()), Some(Arc::new(refusal))),
+        };
+        let mut route = response.extensions_mut().remove::<metrics::Route>();
+        if let Some(refusal) = refusal {
+            if let Refusal::Core(crate::core::Error::Internal(what)) = &*refusal {
+                tracing::error!(request_id = %id, surface = surface.name(), error = %what, "a request failed");
+            }
+            response = render(surface, &refusal, &id);
+        }
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, value);
+        }
+        if surface != Surface::System {
+            headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, must-revalidate"));
+            headers.entry(VARY).or_insert(HeaderValue::from_static("Authorization"));
+        }
+        if let Some(origin) = cors {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        let taken_us = self.state.now_us().saturating_sub(started_us);
+        self.state.metrics.request(surface.name(), route.take(), response.status(), taken_us);
+        response
+    }
+
+    /// Everything between finding the product and rendering its answer.
+    async fn dispatch(
+        &self,
+        surface: Surface,
+        client: &client::Client,
+        mut parts: request::Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Refusal> {
+        let (router, scheme) = match surface {
+            Surface::System => {
+                let request = Request::from_parts(parts, body);
+                return run(&self.system, request).await;
+            }
+            Surface::Rest => (&self.rest, Scheme::AccessKey),
+            Surface::PartnerAccounts => (&self.partner_accounts, Scheme::AccessKey),
+            Surface::Absent => (&self.absent, Scheme::AccessKey),
+            Surface::Hub => (&self.hub, Scheme::ApiKey),
+        };
+        let sent = parts.method.clone();
+        let mut key = caller::presented(scheme, &parts.headers, parts.uri.query());
+        let mut bytes = None;
+        if key.is_none() && scheme == Scheme::AccessKey && is_form(&parts.headers) {
+            let body = self.buffer(&parts.headers, body).await?;
+            key = caller::in_pairs(&body);
+            bytes = Some(body);
+        } else if sent != Method::GET && sent != Method::HEAD {
+            // Read before the key is judged, so that the connection can be used again; the limit bounds it.
+            bytes = Some(self.buffer(&parts.headers, body).await?);
+        }
+        let entry = caller::authenticate(&self.state, scheme, key.as_deref(), client.address).await?;
+        if surface.is_messagebird() {
+            parts.method = overridden(&parts)?;
+        }
+        caller::meter(&self.state, &entry, &parts.method)?;
+        parts.extensions.insert(entry);
+        parts.extensions.insert(SentMethod(sent));
+        let request = Request::from_parts(parts, Body::from(bytes.unwrap_or_default()));
+        run(router, request).await
+    }
+
+    /// The whole body, within the limit and in time.
+    async fn buffer(&self, headers: &HeaderMap, body: Body) -> Result<axum::body::Bytes, Refusal> {
+        let limit = self.state.options.body_limit;
+        let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(Refusal::TooLarge(limit));
+        }
+        match tokio::time::timeout(BODY_WITHIN, Limited::new(body, limit).collect()).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(limit)),
+            Ok(Err(_)) => Err(Refusal::Malformed("the body broke off")),
+            Err(_) => Err(Refusal::SlowBody),
+        }
+    }
+
+    /// The origin to allow, if pages of the request's origin may call.
+    fn cors(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(ORIGIN)?;
+        let allowed = &self.state.options.cors_origins;
+        allowed.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    }
+}
+
+/// The host that the request names: in HTTP/2 and in absolute form by its target, else by its header.
+fn host(parts: &request::Parts) -> Option<String> {
+    let named = || parts.headers.get(HOST)?.to_str().ok();
+    parts.uri.authority().map(|authority| authority.as_str()).or_else(named).map(str::to_owned)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(axum::http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
+}
+
+/// Puts another path before the same query.
+fn rewrite(parts: &mut request::Parts, path: &str) {
+    let target = match parts.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    // The new path is a part of the old one, so it parses as that did.
+    if let Ok(uri) = target.parse::<Uri>() {
+        parts.uri = uri;
+    }
+}
+
+/// The method that `_method` in the query asks for; the documentation's sample doubles the `=`, which is forgiven.
+fn overridden(parts: &request::Parts) -> Result<Method, Refusal> {
+    let may = parts.method == Method::GET || parts.method == Method::POST;
+    let query = parts.uri.query().unwrap_or_default();
+    if !may || !query.contains("_method") {
+        return Ok(parts.method.clone());
+    }
+    let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "_method");
+    let Some((_, word)) = asked else { return Ok(parts.method.clone()) };
+    match word.trim_start_matches('=').to_ascii_uppercase().as_str() {
+        "GET" => Ok(Method::GET),
+        "POST" => Ok(Method::POST),
+        "PUT" => Ok(Method::PUT),
+        "PATCH" => Ok(Method::PATCH),
+        "DELETE" => Ok(Method::DELETE),
+        _ => Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE") }),
+    }
+}
+
+/// Runs a router, within time, and turns a panic into an internal error.
+async fn run(router: &Router, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    let answer = AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind();
+    match tokio::time::timeout(HANDLED_WITHIN, answer).await {
+        Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(_)) => Err(Refusal::bug("a handler panicked")),
+        Err(_) => Err(crate::core::Error::Unavailable("the request took too long".into()).into()),
+    }
+}
+
+/// Takes out the refusal that a handler, an extractor or the framework itself answered.
+fn intercept(mut response: Response<Body>) -> (Response<Body>, Option<Arc<Refusal>>) {
+    if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() {
+        return (response, Some(refusal));
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = response.headers().get(ALLOW).cloned().unwrap_or(HeaderValue::from_static(""));
+        return (response, Some(Arc::new(Refusal::MethodNotAllowed { allow })));
+    }
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let own = response.extensions_mut().remove::<Own>().is_some();
+        if !own {
+            // A text of the framework's, such as an undecodable path.
+            return (response, Some(Arc::new(Refusal::NoSuchPath)));
+        }
+    }
+    (response, None)
+}
+
+/// Marks an answer with an error status as ours, so that it goes out as it is.
+#[derive(Debug, Clone, Copy)]
+struct Own;
+
+async fn no_such_path() -> Refusal {
+    Refusal::NoSuchPath
+}
+
+fn render(surface: Surface, refusal: &Refusal, request_id: &str) -> Response<Body> {
+    match surface {
+        Surface::Rest | Surface::Absent | Surface::System => messagebird::error::render(refusal, request_id),
+        Surface::PartnerAccounts => messagebird::error::render_partner(refusal, request_id),
+        Surface::Hub => d360::error::render(refusal, request_id),
+    }
+}
+
+/// The seconds of a `Retry-After` header: at least 1, rounded up.
+fn retry_after(wait: Duration) -> HeaderValue {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    HeaderValue::from(seconds.max(1))
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let allowed = HeaderValue::from_static("Authorization, Content-Type, X-API-Key, Idempotency-Key");
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    response
+}

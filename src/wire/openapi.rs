@@ -1,0 +1,63 @@
+//! The OpenAPI document of everything that is served, made from the routers themselves.
+
+use super::{Endpoint, d360, messagebird};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{Components, Info, OpenApi, Paths};
+use utoipa_axum::router::OpenApiRouter;
+
+/// Each product's part of the document.
+fn products() -> [(&'static str, OpenApi); 3] {
+    let document = |mut routes: OpenApiRouter<super::Shared>| routes.to_openapi();
+    [
+        ("rest", document(messagebird::rest())),
+        ("partner-accounts", document(messagebird::partner_accounts())),
+        ("hub", document(d360::hub())),
+    ]
+}
+
+/// The document of all products, on one origin.
+pub(super) fn document() -> OpenApi {
+    let mut info = Info::new("Rookery", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "The classic MessageBird APIs and the 360dialog Partner API, served by this installation. The same paths are \
+         served on hosts whose first label is `rest`, `partner-accounts` or `hub`."
+            .into(),
+    );
+    let mut whole = OpenApi::new(info, Paths::new());
+    for (_, product) in products() {
+        whole.merge(product);
+    }
+    let components = whole.components.get_or_insert_with(Components::new);
+    let header = |name: &str, text: &str| {
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, text)))
+    };
+    components.add_security_scheme("AccessKey", header("Authorization", "`AccessKey` and the key: `AccessKey …`"));
+    components.add_security_scheme("PartnerApiKey", header("X-API-Key", "The partner's API key"));
+    whole
+}
+
+/// The document as it is served and committed.
+pub(super) fn json() -> String {
+    let mut text = document().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Every endpoint of every product.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut all = Vec::new();
+    for (surface, product) in products() {
+        for (path, item) in product.paths.paths {
+            let methods = [
+                ("GET", item.get.is_some()),
+                ("POST", item.post.is_some()),
+                ("PUT", item.put.is_some()),
+                ("PATCH", item.patch.is_some()),
+                ("DELETE", item.delete.is_some()),
+            ];
+            let present = methods.into_iter().filter(|(_, present)| *present);
+            all.extend(present.map(|(method, _)| Endpoint { surface, method: method.into(), path: path.clone() }));
+        }
+    }
+    all
+}
