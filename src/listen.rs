@@ -61,6 +61,7 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, answers: Answers, mut 
         };
         let acceptor = tls.as_mut().map(Tls::acceptor);
         let (answers, watcher) = (answers.clone(), graceful.watcher());
+        #[expect(clippy::disallowed_methods, reason = "the graceful shutdown waits for it, and its seat bounds it")]
         tokio::spawn(async move {
             connection(stream, peer, acceptor, answers, watcher).await;
             drop(seat);

@@ -86,7 +86,8 @@ def true(condition, what):
 
 
 def fails(expected, name, *args, **kwargs):
-    """The call must fail with these errors in any order; a description of None is not compared."""
+    """The call must fail with these errors in any order. For a description of None, any will do that begins with the
+    parameter's name."""
     try:
         answer = call(name, *args, **kwargs)
     except ErrorException as error:
@@ -96,9 +97,9 @@ def fails(expected, name, *args, **kwargs):
         actual = sorted(((e.code, e.description, e.parameter) for e in error.errors), key=by_field)
         wanted = sorted(expected if isinstance(expected, list) else [expected], key=by_field)
         for i, one in enumerate(wanted):
-            if one[1] is None and i < len(actual):
-                true(isinstance(actual[i][1], str) and actual[i][1], f"errors[{i}].description: {actual[i][1]!r}")
-                wanted[i] = (one[0], actual[i][1], one[2])
+            if one[1] is None:
+                said = str(actual[i][1]) if i < len(actual) else ""
+                wanted[i] = (one[0], said if said.startswith(f"{one[2]} ") else f"{one[2]} …", one[2])
         same([list(e) for e in actual], [list(e) for e in wanted], "errors")
         return
     raise Failed(f"expected the errors {expected}, but the call answered {plain(answer)!r}")
@@ -318,7 +319,7 @@ def groups(moved, spaced, again):
     true(twin.id != first.id, "two groups have one id")
     ok("group_create", "names beyond ASCII, the same name twice")
     nameless = (9, "name is required", "name")
-    bad_name = (10, "name is invalid", "name")
+    bad_name = (10, None, "name")
     fails(nameless, "group_create", None)
     fails(bad_name, "group_create", "x" * 256)
     ok("group_create", "no name: code 9; too long: code 10")
