@@ -193,7 +193,7 @@ pub async fn create_child(tx: &mut Tx, new: &NewChild) -> Result<NewAccount> {
     if new.email.chars().count() > NAME_MAX {
         return Err(Violation::new("email", Code::TooLong(NAME_MAX)).into());
     }
-    let partner = find(tx, &new.partner).await?;
+    let partner = lock(tx, &new.partner).await?;
     if !partner.is_partner() {
         return Err(Error::Forbidden);
     }
@@ -268,7 +268,7 @@ async fn equip(tx: &mut Tx, account: Account, vault: &Vault) -> Result<NewAccoun
 
 /// Replaces what an account's callbacks are signed with.
 pub async fn set_signing_key(tx: &mut Tx, (id, text, vault): &(AccountId, Secret, Vault)) -> Result<()> {
-    let scope = find(tx, id).await?.scope();
+    let scope = lock(tx, id).await?.scope();
     let sealed = vault.seal(tx, Place::SigningKey(id.0), text.reveal().as_bytes());
     let now: Timestamp = tx.now();
     tx.put(
@@ -295,6 +295,13 @@ pub async fn signing_key(rx: &mut Rx, scope: &Scope) -> Result<Vec<u8>> {
 /// An account by its number, deleted ones included.
 pub async fn find(rx: &mut Rx, id: &AccountId) -> Result<Account> {
     rx.maybe(sql!("SELECT ", COLUMNS, " FROM account WHERE id = $1"), &[id])
+        .await?
+        .ok_or(Error::NotFound(Noun::Account))
+}
+
+/// An account that no other unit will change before this one ends: for units that depend on its status.
+pub async fn lock(tx: &mut Tx, id: &AccountId) -> Result<Account> {
+    tx.maybe(sql!("SELECT ", COLUMNS, " FROM account WHERE id = $1 FOR UPDATE"), &[id])
         .await?
         .ok_or(Error::NotFound(Noun::Account))
 }
@@ -364,7 +371,7 @@ pub async fn delete_child(tx: &mut Tx, of: &ChildOf) -> Result<()> {
 /// Deletes an account: its keys are void, its remainder goes to its partner, its books stay. A partner's children can no
 /// longer act either.
 pub async fn delete(tx: &mut Tx, id: &AccountId) -> Result<()> {
-    let account = find(tx, id).await?;
+    let account = lock(tx, id).await?;
     move_status(tx, *id, &[Status::Active, Status::Suspended], Status::Deleted).await?;
     ledger::close(tx, account.scope()).await?;
     key::revoke_all(tx, *id).await
@@ -413,7 +420,7 @@ pub enum Setting {
 
 /// Changes one setting of an account.
 pub async fn set(tx: &mut Tx, (id, setting): &(AccountId, Setting)) -> Result<Account> {
-    let account = find(tx, id).await?;
+    let account = lock(tx, id).await?;
     if account.status == Status::Deleted {
         return Err(Error::NotFound(Noun::Account));
     }

@@ -190,7 +190,9 @@ pub async fn update(tx: &mut Tx, patch: &Patch) -> Result<Contact> {
                 &after.updated,
             ],
         )
-        .await?;
+        .await
+        // At the same moment elsewhere: the unique index decides where the guard cannot see.
+        .map_err(|error| if error.is_duplicate() { taken() } else { error.into() })?;
     if updated == 0 {
         return Err(taken());
     }

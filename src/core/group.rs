@@ -248,6 +248,8 @@ pub async fn remove(tx: &mut Tx, what: &Members) -> Result<()> {
             )
             .await?;
         if gone == 0 {
+            // The group may have gone since it was seen, and its members with it.
+            view(tx, &(*scope, *group)).await?;
             return Err(Error::NotFound(Noun::Contact));
         }
         count_groups(tx, scope, id, -1).await?;

@@ -161,7 +161,10 @@ pub async fn import(
 }
 
 async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
-    let owner = account::find(tx, &id).await?;
+    let owner = account::lock(tx, &id).await?;
+    if owner.status == Status::Deleted {
+        return Err(Error::NotFound(Noun::Account));
+    }
     let allowed = match role {
         Role::Live | Role::Test => true,
         Role::Partner => owner.is_partner(),

@@ -137,7 +137,7 @@ pub struct Grant {
 
 /// Grants credit to an account and answers its new balance.
 pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Balance> {
-    let to = account::find(tx, &grant.account).await?;
+    let to = account::lock(tx, &grant.account).await?;
     if to.status == account::Status::Deleted {
         return Err(Error::NotFound(super::Noun::Account));
     }

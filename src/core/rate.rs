@@ -23,7 +23,7 @@ pub struct Set {
 
 /// Adds or replaces a rate.
 pub async fn set(tx: &mut Tx, rate: &Set) -> Result<()> {
-    let owner = account::find(tx, &rate.account).await?;
+    let owner = account::lock(tx, &rate.account).await?;
     let digits = rate.prefix.bytes().all(|b| b.is_ascii_digit());
     if !digits || rate.prefix.len() > PREFIX_MAX {
         return Err(Violation::new("prefix", Code::Invalid).into());

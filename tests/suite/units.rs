@@ -6,6 +6,7 @@
 //! units answered and everything that the account holds, without ids.
 
 use crate::support::{TestApp, database::is_postgres};
+use futures_util::{StreamExt, stream};
 use rookery::core::account::{self, ChildOf, NewChild, Setting};
 use rookery::core::contact::{self, ContactId, Details, New, Patch};
 use rookery::core::group::{self, GroupId, Members};
@@ -16,6 +17,7 @@ use rookery::core::phone::Msisdn;
 use rookery::core::secret::{Secret, Vault};
 use rookery::core::{AccountId, Error, Result, Scope, partner, rate};
 use store::stepped::Step;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use store::{Tx, sql};
 
 /// What one side does.
@@ -112,7 +114,9 @@ struct World {
     vault: Vault,
 }
 
-async fn world(app: &TestApp, number: usize) -> World {
+async fn world(app: &TestApp) -> World {
+    static WORLDS: AtomicUsize = AtomicUsize::new(0);
+    let number = WORLDS.fetch_add(1, Ordering::Relaxed);
     let partner = app.partner("Partner").await.account.id;
     let child = app.child(partner, "Child").await;
     let (scope, key, vault) = (child.account.scope(), child.keys[0].id, app.vault.clone());
@@ -256,13 +260,12 @@ async fn ending(app: &TestApp, world: &World, first: Result<String>, second: Res
 }
 
 /// The endings of the two serial orders.
-async fn serial(app: &TestApp, (a, b): (Act, Act), number: &mut usize) -> [Ending; 2] {
-    *number += 2;
-    let one = world(app, *number - 1).await;
+async fn serial(app: &TestApp, (a, b): (Act, Act)) -> [Ending; 2] {
+    let one = world(app).await;
     let first = app.store.write((one.clone(), a), perform).await;
     let second = app.store.write((one.clone(), b), perform).await;
     let forward = ending(app, &one, first, second).await;
-    let two = world(app, *number).await;
+    let two = world(app).await;
     let second = app.store.write((two.clone(), b), perform).await;
     let first = app.store.write((two.clone(), a), perform).await;
     [forward, ending(app, &two, first, second).await]
@@ -270,9 +273,8 @@ async fn serial(app: &TestApp, (a, b): (Act, Act), number: &mut usize) -> [Endin
 
 /// Lets the first side take `lead` steps, then the second run until it ends or waits for a lock, then both to their ends.
 /// `None` when the first had ended before it could be stopped there.
-async fn interleaved(app: &TestApp, (a, b): (Act, Act), lead: usize, number: &mut usize) -> Option<Ending> {
-    *number += 1;
-    let world = world(app, *number).await;
+async fn interleaved(app: &TestApp, (a, b): (Act, Act), lead: usize) -> Option<Ending> {
+    let world = world(app).await;
     let mut first = app.store.stepped((world.clone(), a), perform).expect("a stepped unit");
     let mut second = app.store.stepped((world.clone(), b), perform).expect("a stepped unit");
     for _ in 0..lead {
@@ -285,19 +287,24 @@ async fn interleaved(app: &TestApp, (a, b): (Act, Act), lead: usize, number: &mu
     Some(ending(app, &world, first, second).await)
 }
 
+/// Pairs that are under way at once: most of the time is spent waiting to see that a side is blocked.
+const AT_ONCE: usize = 6;
+
 #[tokio::test]
 async fn pairs_of_units_end_as_if_one_had_run_after_the_other() {
     let app = TestApp::new().await;
-    let mut number = 0;
-    for pair in PAIRS.iter().flat_map(|&(a, b)| if a == b { vec![(a, b)] } else { vec![(a, b), (b, a)] }) {
-        let serial = serial(&app, pair, &mut number).await;
-        let mut lead = 1;
-        while is_postgres() {
-            let Some(ending) = interleaved(&app, pair, lead, &mut number).await else { break };
-            assert!(serial.contains(&ending), "{pair:?} after {lead} steps: {ending:#?} is neither of {serial:#?}");
-            lead += 1;
-        }
-        assert!(lead > 2 || !is_postgres(), "{pair:?} was never interleaved");
-    }
+    let both_ways = PAIRS.iter().flat_map(|&(a, b)| if a == b { vec![(a, b)] } else { vec![(a, b), (b, a)] });
+    stream::iter(both_ways).for_each_concurrent(AT_ONCE, async |pair| serially(&app, pair).await).await;
     app.settle().await;
+}
+
+async fn serially(app: &TestApp, pair: (Act, Act)) {
+    let serial = serial(app, pair).await;
+    let mut lead = 1;
+    while is_postgres() {
+        let Some(ending) = interleaved(app, pair, lead).await else { break };
+        assert!(serial.contains(&ending), "{pair:?} after {lead} steps: {ending:#?} is neither of {serial:#?}");
+        lead += 1;
+    }
+    assert!(lead > 2 || !is_postgres(), "{pair:?} was never interleaved");
 }

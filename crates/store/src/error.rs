@@ -88,6 +88,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a unique index refused a row. Guard with `ON CONFLICT` or `NOT EXISTS` where that can be
+    /// told before; this is for what a guard cannot see, the same value written at the same moment.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Sql { code, .. } if matches!(code.as_str(), "23505" | "2067" | "1555"))
+    }
+
     /// Whether the cause is likely to pass, so that the answer is "service unavailable, try again"
     /// ([`Error::Unavailable`], [`Error::TooSlow`], and [`Error::Unknown`], which see).
     pub fn is_unavailable(&self) -> bool {

@@ -189,7 +189,9 @@ impl Lane {
         let single = jobs.len() + dead.len() == 1;
         dead.into_iter().for_each(<dyn Job<Tx>>::reply);
         if !spoilt {
-            jobs.into_iter().for_each(|(job, _)| job.reply());
+            for (job, _) in jobs {
+                job.reply();
+            }
             return;
         }
         conn.rollback().await;

@@ -1,7 +1,7 @@
 //! Checks that hold at every moment: the ledger is balanced, and every kept count is what counting gives.
 
 use rookery::core::ledger::{self, Audit};
-use rookery::core::{Error, Result};
+use rookery::core::Result;
 use store::{Rx, Store, Tx, sql};
 
 pub async fn check(store: &Store) {
@@ -13,7 +13,7 @@ pub async fn check(store: &Store) {
     assert!(counts.is_empty(), "kept counts that are wrong: {counts:?}");
 }
 
-async fn counts(rx: &mut Rx) -> Result<Vec<String>, Error> {
+async fn counts(rx: &mut Rx) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let mut note = |what: &str, rows: Vec<(i64, i64, i64)>| {
         wrong.extend(rows.iter().map(|(account, kept, counted)| format!("{what} of {account}: {kept}, not {counted}")));
