@@ -111,7 +111,7 @@ async fn serve(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200).keep_alive_interval(HEAD_WITHIN);
     let serving = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(serving).await {
         tracing::debug!(%error, "a connection ended with an error");

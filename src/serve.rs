@@ -1,6 +1,7 @@
 //! `rookery serve`: starts the parts of a process in order and stops them in the opposite one.
 
 use crate::core::account::{self, NewAccount, NewChild, NewPartner};
+use crate::core::change::{self, Kind};
 use crate::core::ledger::{self, Grant};
 use crate::core::money::{Amount, Currency};
 use crate::core::{Error, Result as CoreResult};
@@ -43,6 +44,11 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     let service =
         Service::new(store.clone(), vault, keys, Arc::clone(&metrics), options(serve), clock, entropy);
 
+    // Before anybody can see that this serves: a signal that comes right then is a graceful stop as well.
+    let (mut terminated, mut interrupted) = (
+        signal(SignalKind::terminate()).map_err(|error| error.to_string())?,
+        signal(SignalKind::interrupt()).map_err(|error| error.to_string())?,
+    );
     let (stop, stopped) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let mut shown = Vec::new();
@@ -67,10 +73,6 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
         getting_started(&demo, serve.public_url.as_deref().unwrap_or(url));
     }
 
-    let (mut terminated, mut interrupted) = (
-        signal(SignalKind::terminate()).map_err(|error| error.to_string())?,
-        signal(SignalKind::interrupt()).map_err(|error| error.to_string())?,
-    );
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
@@ -116,6 +118,7 @@ fn options(serve: &ServeSettings) -> Options {
         rate_limits: !serve.no_rate_limit.unwrap_or(false),
         metrics_here: serve.metrics_listen.is_empty(),
         nameless_children: serve.nameless_children.unwrap_or(false),
+        ..default
     }
 }
 
@@ -131,6 +134,8 @@ async fn demo(installation: &Installation) -> Result<Option<Demo>, String> {
 }
 
 async fn make_demo(tx: &mut Tx, vault: &crate::core::secret::Vault) -> CoreResult<Option<Demo>> {
+    // Written first: of several processes that start at once, one goes on and the others wait here for what it makes.
+    change::raise(tx, Kind::Access).await?;
     if !account::none_exists(tx, &()).await? {
         return Ok(None);
     }

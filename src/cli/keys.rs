@@ -3,7 +3,7 @@
 use super::{Failure, Outcome, account_id, say};
 use crate::core::key::{self, KeyId, NewKey, Role};
 use crate::core::secret::Secret;
-use crate::core::{Error, account};
+use crate::core::{AccountId, Error, account};
 use crate::installation::Installation;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ impl Mode {
 pub(super) enum KeyCommand {
     /// List the keys of an account; their texts are not stored
     List {
-        /// Account number or partner id
+        /// Account number or partner id; 0 for the operator's keys
         id: String,
         /// Print one JSON document
         #[arg(long)]
@@ -102,7 +102,10 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
     match command {
         KeyCommand::List { id, json } => {
             let id = account_id(installation, &id).await?;
-            store.read(id, account::find).await?;
+            // The operator is 0 and no account.
+            if id != AccountId(0) {
+                store.read(id, account::find).await?;
+            }
             list(&store.read(id, key::list).await?, json);
         }
         KeyCommand::Create { id, new: New { mode, name, json } } => {

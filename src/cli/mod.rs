@@ -15,7 +15,7 @@ use crate::installation::Installation;
 use crate::serve;
 use crate::settings::{LogFormat, ServeSettings, Settings};
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -127,9 +127,12 @@ fn failed(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-#[expect(clippy::print_stdout, reason = "this is how a command answers")]
+/// Answers a line. Whoever reads only the beginning (`| head -1`) has what they want.
 fn say(text: &str) {
-    println!("{text}");
+    let written = writeln!(std::io::stdout(), "{text}");
+    if written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        std::process::exit(0);
+    }
 }
 
 fn log(settings: &Settings) -> Result<(), String> {

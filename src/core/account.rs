@@ -418,6 +418,14 @@ pub enum Setting {
     Partner(partner::Patch),
 }
 
+/// Changes settings of an account, all or none.
+pub async fn set_all(tx: &mut Tx, (id, settings): &(AccountId, Vec<Setting>)) -> Result<()> {
+    for setting in settings {
+        set(tx, &(*id, setting.clone())).await?;
+    }
+    Ok(())
+}
+
 /// Changes one setting of an account.
 pub async fn set(tx: &mut Tx, (id, setting): &(AccountId, Setting)) -> Result<Account> {
     let account = lock(tx, id).await?;

@@ -289,6 +289,11 @@ impl<T: Default> Directory<T> {
         (entry.generation == self.generation.load(Ordering::Acquire)).then_some(entry)
     }
 
+    /// Whether this was a good key when it was last looked up, however long ago.
+    pub fn was_good(&self, hash: &[u8; 32]) -> bool {
+        self.found.contains_key(hash)
+    }
+
     /// The principal, from memory or from the database; `None` for a key that opens nothing.
     pub async fn find(&self, store: &Store, text: &str) -> Result<Option<Arc<Entry<T>>>> {
         let hash = secret::hash(text);

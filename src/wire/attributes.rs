@@ -11,7 +11,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 
 /// Most attributes of one request: a form of many tiny fields must not cost more than a large one.
@@ -89,6 +89,12 @@ impl Attributes {
         Ok(attributes)
     }
 
+    /// Without what the query says, for products whose attributes stand in bodies only.
+    pub fn body_only(mut self) -> Self {
+        self.query.clear();
+        self
+    }
+
     /// Begins to read, collecting everything that is wrong.
     pub fn reader(&self) -> Reader<'_> {
         Reader { attributes: self, violations: Vec::new() }
@@ -127,17 +133,25 @@ fn given_by_json(value: &Value) -> Option<Given<'_>> {
         Value::Null => return None,
         Value::Bool(bool) => Given::Bool(*bool),
         Value::String(text) => Given::Text(text.into()),
-        Value::Number(number) => Given::Text(number.to_string().into()),
+        Value::Number(number) => Given::Text(digits(number).into()),
         Value::Array(list) => scalars(list).map_or(Given::Odd, Given::Texts),
         Value::Object(_) => Given::Odd,
     })
+}
+
+/// A number as a person would write it: `3.1655500123e10` and `31655500123.0` are whole numbers.
+fn digits(number: &Number) -> String {
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.fract() == 0.0 => format!("{value:.0}"),
+        _ => number.to_string(),
+    }
 }
 
 fn scalars(list: &[Value]) -> Option<Vec<Cow<'_, str>>> {
     list.iter()
         .map(|value| match value {
             Value::String(text) => Some(text.into()),
-            Value::Number(number) => Some(number.to_string().into()),
+            Value::Number(number) => Some(digits(number).into()),
             _ => None,
         })
         .collect()
@@ -257,6 +271,17 @@ impl Reader<'_> {
         value
     }
 
+    /// Refuses a JSON number with a fraction: where digits are read, its dot would pass for a separator.
+    pub fn whole(&mut self, name: &'static str) {
+        if let Body::Object(object) = &self.attributes.body
+            && let Some(Value::Number(number)) = object.get(name)
+            && number.is_f64()
+            && number.as_f64().is_none_or(|value| value.fract() != 0.0)
+        {
+            self.reject(name, Code::Invalid);
+        }
+    }
+
     /// A list: a JSON array, repeated names, bracketed names, or one text with commas. A body that is an array itself
     /// counts if `is_body`.
     pub fn list(&mut self, name: &'static str, is_body: bool) -> Option<Vec<String>> {
@@ -342,7 +367,7 @@ mod tests {
         Attributes::read(&headers, Some(query), body.to_owned().into()).await
     }
 
-    fn any(text: &str) -> Result<String, Code> {
+    fn as_is(text: &str) -> Result<String, Code> {
         Ok(text.to_owned())
     }
 
@@ -373,11 +398,11 @@ mod tests {
     async fn the_body_wins_over_the_query_and_null_is_absent() {
         let attributes = attributes("", "a=1&b=2", r#"{"a":"x","b":null,"n":7,"customDetails":{"custom1":"c"}}"#).await.unwrap();
         let mut reader = attributes.reader();
-        assert_eq!(reader.optional(&["a"], any).as_deref(), Some("x"));
-        assert_eq!(reader.optional(&["b"], any).as_deref(), Some("2"));
-        assert_eq!(reader.optional(&["n"], any).as_deref(), Some("7"));
-        assert_eq!(reader.optional(&["custom1", "customDetails.custom1"], any).as_deref(), Some("c"));
-        assert_eq!(reader.required(&["missing"], any), None);
+        assert_eq!(reader.optional(&["a"], as_is).as_deref(), Some("x"));
+        assert_eq!(reader.optional(&["b"], as_is).as_deref(), Some("2"));
+        assert_eq!(reader.optional(&["n"], as_is).as_deref(), Some("7"));
+        assert_eq!(reader.optional(&["custom1", "customDetails.custom1"], as_is).as_deref(), Some("c"));
+        assert_eq!(reader.required(&["missing"], as_is), None);
         assert!(matches!(reader.finish(), Err(Refusal::Core(Error::Invalid(v))) if v == [Violation::new("missing", Code::Required)]));
     }
 
@@ -398,7 +423,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             if let Ok(attributes) = runtime.block_on(Attributes::read(&headers, Some(&query), body.into())) {
                 let mut reader = attributes.reader();
-                let _ = (reader.optional(&["a"], any), reader.list("ids", true), reader.bool("b"));
+                let _ = (reader.optional(&["a"], as_is), reader.list("ids", true), reader.bool("b"));
             }
         }
     }

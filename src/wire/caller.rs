@@ -87,12 +87,14 @@ pub async fn authenticate(
     let Some(key) = key.filter(|key| !key.is_empty() && key.len() <= KEY_MAX) else {
         return Err(Error::Unauthenticated.into());
     };
-    let entry = match state.keys.remembered(&crate::core::secret::hash(key)) {
+    let hash = crate::core::secret::hash(key);
+    let entry = match state.keys.remembered(&hash) {
         Some(entry) => Some(entry),
         None => {
-            // Before the look-up, so that guessing stops; keys that are known to be good go on working.
-            let tries = state.wrong_keys.get(&from);
-            if let (true, Some(tries)) = (state.limits, tries) {
+            // Before the look-up, so that guessing stops; keys that were good go on working, though any change of any
+            // account has them looked up again.
+            let tries = state.wrong_keys.get(&from).filter(|_| state.limits && !state.keys.was_good(&hash));
+            if let Some(tries) = tries {
                 tries.check(WRONG_KEYS, state.now_us()).map_err(limited)?;
             }
             state.keys.find(&state.store, key).await?

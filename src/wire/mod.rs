@@ -44,10 +44,10 @@ use std::time::Duration;
 use store::{Clock, Entropy, Store};
 use tower::ServiceExt;
 
-/// The whole body of a request must have arrived within this time.
+/// Default of [`Options::body_within`].
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// A handler must have answered within this time: the Node SDK gives up at 5 s.
-const HANDLED_WITHIN: Duration = Duration::from_secs(4);
+/// Default of [`Options::answered_within`]: the Node SDK gives up at 5 s.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
 /// Every answer says under which id the log knows it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -68,6 +68,10 @@ pub struct Options {
     pub metrics_here: bool,
     /// Whether a child account may be created without a name (docs/spec/02-partner-accounts.md section 2.1).
     pub nameless_children: bool,
+    /// The whole body of a request must have arrived within this time.
+    pub body_within: Duration,
+    /// A request whose body is there must have been answered within this time.
+    pub answered_within: Duration,
 }
 
 impl Default for Options {
@@ -80,6 +84,8 @@ impl Default for Options {
             rate_limits: true,
             metrics_here: true,
             nameless_children: false,
+            body_within: BODY_WITHIN,
+            answered_within: ANSWERED_WITHIN,
         }
     }
 }
@@ -249,7 +255,7 @@ impl Service {
         let (router, scheme) = match surface {
             Surface::System => {
                 let request = Request::from_parts(parts, body);
-                return run(&self.system, request).await;
+                return self.in_time(run(&self.system, request)).await;
             }
             Surface::Rest => (&self.rest, Scheme::AccessKey),
             Surface::PartnerAccounts => (&self.partner_accounts, Scheme::AccessKey),
@@ -267,15 +273,25 @@ impl Service {
             // Read before the key is judged, so that the connection can be used again; the limit bounds it.
             bytes = Some(self.buffer(&parts.headers, body).await?);
         }
-        let entry = caller::authenticate(&self.state, scheme, key.as_deref(), client.address).await?;
-        if surface.is_messagebird() {
-            parts.method = overridden(&parts)?;
-        }
-        caller::meter(&self.state, &entry, &parts.method)?;
-        parts.extensions.insert(entry);
-        parts.extensions.insert(SentMethod(sent));
-        let request = Request::from_parts(parts, Body::from(bytes.unwrap_or_default()));
-        run(router, request).await
+        // One limit for both, since both wait for the database.
+        self.in_time(async {
+            let entry = caller::authenticate(&self.state, scheme, key.as_deref(), client.address).await?;
+            if surface.is_messagebird() {
+                parts.method = overridden(&parts)?;
+            }
+            caller::meter(&self.state, &entry, &parts.method)?;
+            parts.extensions.insert(entry);
+            parts.extensions.insert(SentMethod(sent));
+            let request = Request::from_parts(parts, Body::from(bytes.unwrap_or_default()));
+            run(router, request).await
+        })
+        .await
+    }
+
+    /// Ends what takes too long as unavailable.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let late = |_| Err(crate::core::Error::Unavailable("the request took too long".into()).into());
+        tokio::time::timeout(self.state.options.answered_within, work).await.unwrap_or_else(late)
     }
 
     /// The whole body, within the limit and in time.
@@ -285,7 +301,7 @@ impl Service {
         if announced.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge(limit));
         }
-        match tokio::time::timeout(BODY_WITHIN, Limited::new(body, limit).collect()).await {
+        match tokio::time::timeout(self.state.options.body_within, Limited::new(body, limit).collect()).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(limit)),
             Ok(Err(_)) => Err(Refusal::Malformed("the body broke off")),
@@ -343,14 +359,12 @@ fn overridden(parts: &request::Parts) -> Result<Method, Refusal> {
     }
 }
 
-/// Runs a router, within time, and turns a panic into an internal error.
+/// Runs a router and turns a panic into an internal error.
 async fn run(router: &Router, request: Request<Body>) -> Result<Response<Body>, Refusal> {
-    let answer = AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind();
-    match tokio::time::timeout(HANDLED_WITHIN, answer).await {
-        Ok(Ok(Ok(response))) => Ok(response),
-        Ok(Ok(Err(never))) => match never {},
-        Ok(Err(_)) => Err(Refusal::bug("a handler panicked")),
-        Err(_) => Err(crate::core::Error::Unavailable("the request took too long".into()).into()),
+    match AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind().await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(never)) => match never {},
+        Err(_) => Err(Refusal::bug("a handler panicked")),
     }
 }
 

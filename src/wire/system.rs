@@ -36,15 +36,15 @@ async fn front(headers: HeaderMap) -> Response {
 }
 
 async fn ready(State(state): State<Shared>) -> Response {
-    match state.store.schema(MIGRATIONS).await {
-        Ok(_) => axum::Json(json!({"status": "ready"})).into_response(),
-        Err(error) => {
-            let reason = json!({"status": "not ready", "reason": error.to_string()});
-            let mut response = (StatusCode::SERVICE_UNAVAILABLE, axum::Json(reason)).into_response();
-            response.extensions_mut().insert(Own);
-            response
-        }
-    }
+    let reason = match state.store.schema(MIGRATIONS).await {
+        Ok(schema) if schema.pending == 0 => return axum::Json(json!({"status": "ready"})).into_response(),
+        Ok(schema) => format!("{} migrations are not applied yet", schema.pending),
+        Err(error) => error.to_string(),
+    };
+    let reason = json!({"status": "not ready", "reason": reason});
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, axum::Json(reason)).into_response();
+    response.extensions_mut().insert(Own);
+    response
 }
 
 async fn metrics(State(state): State<Shared>, Extension(client): Extension<Client>) -> Result<Response, Refusal> {

@@ -5,5 +5,18 @@
 
 mod support;
 
+mod balance;
+mod child_accounts;
+mod command_line;
+mod contacts;
+mod groups;
+mod openapi;
+mod partner_api;
+mod samples;
+mod sdk;
+mod server;
 mod smoke;
+mod startup;
+mod statements;
+mod tidy;
 mod units;

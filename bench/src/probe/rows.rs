@@ -145,3 +145,27 @@ pub(super) fn boundary(n: u64) -> [u8; 16] {
     id[8..].fill(0);
     id
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_those_of_the_migrations() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+        let mut migrations = String::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            migrations += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        }
+        for statement in SCHEMA.trim().split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            assert!(migrations.contains(statement), "no migration says any more: {statement}");
+        }
+    }
+
+    #[test]
+    fn ids_come_in_the_order_of_the_contacts() {
+        for n in [0, 1, 255, 256, 9_999_999] {
+            assert!(id(n) < boundary(n + 1) && boundary(n + 1) <= id(n + 1), "{n}");
+        }
+    }
+}

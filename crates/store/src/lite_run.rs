@@ -86,11 +86,14 @@ fn batch(tx: &mut Tx, clock: &Clock, mut next: impl FnMut(bool) -> Option<Box<dy
     tx.lite().reset();
     if let Err(e) = tx.lite().control("BEGIN IMMEDIATE") {
         // Another process holds the file; those behind would wait as long for the same answer.
-        let error = Error::unavailable(failed("BEGIN IMMEDIATE", &e).to_string());
-        let mut done = 0;
-        while let Some(job) = next(done < BATCH_UNITS) {
+        let error = batch_error(&failed("BEGIN IMMEDIATE", &e));
+        // All are taken before one is told: who hears of it and tries again is not among them.
+        let mut waiting = Vec::new();
+        while let Some(job) = next(waiting.len() < BATCH_UNITS) {
+            waiting.push(job);
+        }
+        for job in waiting {
             refuse(job, &error);
-            done += 1;
         }
         return;
     }
@@ -107,7 +110,7 @@ fn batch(tx: &mut Tx, clock: &Clock, mut next: impl FnMut(bool) -> Option<Box<dy
         fate = tx.lite().control("COMMIT").map_err(|e| match e.sqlite_error_code() {
             // The frames may have reached the file though the sync failed.
             Some(ErrorCode::SystemIoFailure) => Error::Unknown,
-            _ => Error::unavailable(failed("COMMIT", &e).to_string()),
+            _ => batch_error(&failed("COMMIT", &e)),
         });
     }
     tx.lite().reset();

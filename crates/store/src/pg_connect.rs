@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// What a writer's session gets. Locks are waited for no longer than a caller waits, and a process that
 /// froze inside a transaction does not keep its locks.
-const WRITER: &str = "lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'";
+const WRITER: &str = "lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = warning";
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

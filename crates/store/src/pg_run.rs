@@ -117,9 +117,11 @@ impl Lane {
             match self.connected().await {
                 Ok(()) => self.batch(first, &mut queue).await,
                 Err(error) => {
-                    // Nobody waits for a server that is away.
-                    refuse(first, &error);
-                    while let Some(job) = ready(&mut queue) {
+                    // Nobody waits for a server that is away. All are taken before one is told: who hears
+                    // of it and tries again is not among them.
+                    let mut waiting = vec![first];
+                    waiting.extend(std::iter::from_fn(|| ready(&mut queue)));
+                    for job in waiting {
                         refuse(job, &error);
                     }
                 }

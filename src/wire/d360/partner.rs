@@ -106,6 +106,7 @@ async fn update(
     attributes: Attributes,
 ) -> Result<Json<PartnerOut>, Refusal> {
     let (account, _) = own(&state, caller, &id).await?;
+    let attributes = attributes.body_only();
     let mut reader = attributes.reader();
     let patch = Patch {
         webhook_url: reader.text("webhook_url", check_url),

@@ -6,7 +6,7 @@ use super::page::{self, List, PageParams};
 use super::{Counted, Created, Datetime};
 use crate::core::contact::{self, Contact, ContactId, Details, Filter, New, Patch, TEXT_MAX};
 use crate::core::phone::Msisdn;
-use crate::core::{Error, Noun, Page, group};
+use crate::core::{Code, Error, Noun, Page, group};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, Reader, at_most};
 use crate::wire::caller::Caller;
@@ -128,6 +128,7 @@ async fn create(
     attributes: Attributes,
 ) -> Result<Created<ContactBody>, Refusal> {
     let mut reader = attributes.reader();
+    reader.whole("msisdn");
     let msisdn = reader.required(&["msisdn"], Msisdn::parse);
     let Given { first_name, last_name, custom } = given(&mut reader);
     reader.finish()?;
@@ -153,6 +154,11 @@ struct Filters {
     name: Option<String>,
 }
 
+/// An empty filter is none.
+fn filled<T>(parse: impl Fn(&str) -> Result<T, Code>) -> impl Fn(&str) -> Result<Option<T>, Code> {
+    move |text| if text.trim().is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
 /// List contacts
 #[utoipa::path(get, path = "/contacts", tag = "Contacts", security(("AccessKey" = [])), params(PageParams, Filters),
     responses((status = 200, body = List<ContactBody>), (status = 401, body = Errors), (status = 422, body = Errors)))]
@@ -165,7 +171,7 @@ async fn list(
     let mut reader = query.reader();
     let page = page::read(&mut reader);
     let filter = Filter {
-        msisdn: reader.optional(&["msisdn"], Msisdn::parse),
+        msisdn: reader.optional(&["msisdn"], filled(Msisdn::parse)).flatten(),
         name: reader.optional(&["name"], at_most(TEXT_MAX)).filter(|name| !name.trim().is_empty()),
     };
     reader.finish()?;
@@ -224,6 +230,7 @@ async fn update(
 ) -> Result<Json<ContactBody>, Refusal> {
     let id = contact_id(&id)?;
     let mut reader = attributes.reader();
+    reader.whole("msisdn");
     let msisdn = reader.optional(&["msisdn"], Msisdn::parse);
     let Given { first_name, last_name, custom } = given(&mut reader);
     reader.finish()?;

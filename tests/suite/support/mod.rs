@@ -3,8 +3,12 @@
 //! Time stands still but for one second a request, and ids come from a seed, so the same test sees the same bytes on
 //! both engines, every time.
 
+pub mod authority;
 pub mod books;
 pub mod database;
+pub mod http;
+pub mod process;
+pub mod record;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};

@@ -68,7 +68,7 @@ async fn a_second_process_gets_its_turn() {
     assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
     let longest: u64 =
         said.split("longest_us=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    assert!(longest < 2_000_000, "the longest wait of the other process: {longest} us");
+    assert!(longest < 5_000_000, "the longest wait of the other process: {longest} us");
     assert_eq!(store.read((), count).await, Ok(i64::try_from(done).unwrap() + 50));
     store.close().await;
 }
@@ -193,7 +193,8 @@ async fn a_file_that_is_never_let_go() {
         started.elapsed()
     );
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(store.write(1, create).await, Ok(1));
+    let after = Instant::now();
+    assert_eq!(store.write(1, create).await, Ok(1), "{:?}", after.elapsed());
 }
 
 /// A read sees one state of the database, whatever is committed between its statements.

@@ -199,12 +199,6 @@ pub(crate) async fn held(rx: &mut Rx, id: &i64) -> Result<Option<i64>, Error> {
     rx.maybe(sql!("SELECT held FROM account WHERE id = $1"), &[id]).await
 }
 
-/// A unit that keeps the writer busy, so that others wait in its queue.
-pub(crate) async fn slow(_: &mut Tx, ms: &u64) -> Result<(), Error> {
-    std::thread::sleep(std::time::Duration::from_millis(*ms));
-    Ok(())
-}
-
 /// The writer busy for a while, begun before this returns.
 pub(crate) async fn busy(store: &Store, ms: u64) -> tokio::task::JoinHandle<()> {
     let (begun, has_begun) = tokio::sync::oneshot::channel();
