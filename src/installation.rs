@@ -67,26 +67,38 @@ fn master_key(settings: &Settings, engine: Engine, entropy: &Entropy) -> Result<
     if engine == Engine::Postgres {
         return Err(format!("ROOKERY_MASTER_KEY is not set; with PostgreSQL it must be given: {FORM}"));
     }
-    let path = settings.data_dir().join("master.key");
-    private_folder(&settings.data_dir())?;
-    let mut key = [0u8; 32];
-    entropy.fill(&mut key);
-    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = settings.data_dir();
+    let path = folder.join("master.key");
+    private_folder(&folder)?;
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    if !path.exists() {
+        make_key(&folder, &path, entropy).map_err(failed)?;
+    }
+    let text = std::fs::read_to_string(&path).map_err(failed)?;
+    unhex(text.trim()).ok_or_else(|| format!("{}: {FORM}", path.display()))
+}
+
+/// Makes a key's file. It is written aside and then linked under its name: of several processes at once one wins, and
+/// whoever finds the file finds it whole.
+fn make_key(folder: &Path, path: &Path, entropy: &Entropy) -> std::io::Result<()> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut drawn = [0u8; 40];
+    entropy.fill(&mut drawn);
+    let (key, name) = drawn.split_at(32);
+    let aside = folder.join(format!("master.key.{}", hex(name)));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    match options.open(&path) {
-        Ok(mut file) => {
-            file.write_all(format!("{hex}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let text = std::fs::read_to_string(&path).map_err(failed)?;
-            unhex(text.trim()).ok_or_else(|| format!("{}: {FORM}", path.display()))
-        }
-        Err(error) => Err(failed(error)),
+    let mut file = options.open(&aside)?;
+    file.write_all(format!("{}\n", hex(key)).as_bytes())?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&aside, path);
+    std::fs::remove_file(&aside)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        // The name must be on disk before anything is sealed with the key.
+        _ => std::fs::File::open(folder)?.sync_all(),
     }
 }
 

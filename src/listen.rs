@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -100,7 +101,10 @@ async fn serve(
     answers: Answers,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
+    let asked = Arc::new(AtomicBool::new(false));
+    let asking = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        asking.store(true, Ordering::Relaxed);
         let answers = answers.clone();
         async move {
             Ok::<_, Infallible>(match answers {
@@ -113,8 +117,18 @@ async fn serve(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200).keep_alive_interval(HEAD_WITHIN);
     let serving = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(serving).await {
-        tracing::debug!(%error, "a connection ended with an error");
+    // Until its first bytes tell HTTP/1.1 from HTTP/2 a connection is under neither's own limit.
+    let silent = async {
+        tokio::time::sleep(HEAD_WITHIN).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = watcher.watch(serving) => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended with an error");
+        },
+        () = silent => tracing::debug!("a connection asked for nothing"),
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
 
     /// Run every statement unnamed: for PostgreSQL behind a pooler that shares connections by transaction.
-    #[arg(long, global = true, env = "ROOKERY_UNNAMED_STATEMENTS", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, global = true, env = "ROOKERY_UNNAMED_STATEMENTS", num_args = 0..=1, default_missing_value = "true", value_parser = flag)]
     pub unnamed_statements: Option<bool>,
 
     /// What to log: error, warn, info, debug, trace, or by module. [default: info]
@@ -63,7 +63,7 @@ pub struct ServeSettings {
     pub public_url: Option<String>,
 
     /// Addresses for HTTPS.
-    #[arg(long, value_name = "ADDRESS", env = "ROOKERY_TLS_LISTEN", value_delimiter = ',', requires_all = ["tls_cert", "tls_key"])]
+    #[arg(long, value_name = "ADDRESS", env = "ROOKERY_TLS_LISTEN", value_delimiter = ',')]
     pub tls_listen: Vec<SocketAddr>,
 
     /// Certificate chain in PEM; read again when it changes.

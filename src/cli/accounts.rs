@@ -159,9 +159,7 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         AccountCommand::Set { id, settings } => {
             let id = account_id(installation, &id).await?;
             let settings = settings.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
-            for setting in settings {
-                store.write((id, setting), account::set).await?;
-            }
+            store.write((id, settings), account::set_all).await?;
         }
         AccountCommand::Show { id, json } => {
             let id = account_id(installation, &id).await?;

@@ -135,7 +135,6 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
 fn explained(made: Result<NewKey, Error>, id: &str) -> Result<NewKey, Failure> {
     match made {
         Err(Error::Forbidden) => Err(Failure(format!("{id} is not a partner, only partners have keys of that mode"))),
-        Err(Error::Invalid(_)) => Err(Failure("this key exists already, or its name is too long".into())),
         other => Ok(other?),
     }
 }

@@ -186,6 +186,9 @@ async fn transfer(tx: &mut Tx, mut what: Move) -> Result<()> {
         std::mem::swap(&mut what.from, &mut what.to);
         what.amount = Amount(what.amount.0.checked_neg().ok_or(Violation::new("amount", Code::Invalid))?);
     }
+    if what.amount.0 > BALANCE_MAX {
+        return Err(Violation::new("amount", Code::Invalid).into());
+    }
     let Move { from, to, currency, amount, reason } = what;
     let (id, now): (TransferId, Timestamp) = (tx.id(), tx.now());
     let root = if to == OPERATOR { from.root } else { to.root };
@@ -243,6 +246,7 @@ pub struct Audit {
 
 /// Recomputes the books. Scans, so it belongs to commands and tests.
 pub async fn audit(rx: &mut Rx, (): &()) -> Result<Audit> {
+    // All tenants: the books are one; what one account loses another has.
     let unbalanced = rx
         .all::<(String, i64)>(
             sql!(
