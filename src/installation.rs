@@ -39,8 +39,13 @@ impl Installation {
             unnamed_statements: settings.unnamed_statements.unwrap_or(false),
             ..store::Options::default()
         };
-        let store = Store::open(&url, options).await.map_err(|error| format!("the database cannot be opened: {error}"))?;
-        store.migrate(MIGRATIONS).await.map_err(|error| format!("the schema cannot be brought up to date: {error}"))?;
+        let store = Store::open(&url, options)
+            .await
+            .map_err(|error| format!("the database cannot be opened: {error}"))?;
+        store
+            .migrate(MIGRATIONS)
+            .await
+            .map_err(|error| format!("the schema cannot be brought up to date: {error}"))?;
         let vault = Vault::new(&master_key(settings, store.engine(), &entropy)?);
         check(&store, &vault).await?;
         Ok(Installation { store, vault, clock, entropy })
@@ -128,7 +133,9 @@ async fn check(store: &Store, vault: &Vault) -> Result<(), String> {
 async fn check_value(tx: &mut Tx, vault: &Vault) -> core::Result<Vec<u8>> {
     let sealed = vault.seal(tx, Place::Check, CHECK);
     tx.put(
-        sql!("INSERT INTO setting (name, value) VALUES ('master key check', $1) ON CONFLICT (name) DO NOTHING"),
+        sql!(
+            "INSERT INTO setting (name, value) VALUES ('master key check', $1) ON CONFLICT (name) DO NOTHING"
+        ),
         &[&sealed],
     )
     .await?;

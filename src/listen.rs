@@ -62,7 +62,10 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, answers: Answers, mut 
         };
         let acceptor = tls.as_mut().map(Tls::acceptor);
         let (answers, watcher) = (answers.clone(), graceful.watcher());
-        #[expect(clippy::disallowed_methods, reason = "the graceful shutdown waits for it, and its seat bounds it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the graceful shutdown waits for it, and its seat bounds it"
+        )]
         tokio::spawn(async move {
             connection(stream, peer, acceptor, answers, watcher).await;
             drop(seat);
@@ -88,7 +91,9 @@ async fn connection(
     match acceptor {
         None => serve(stream, Connection { peer: peer.ip(), is_tls: false }, answers, watcher).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher).await,
+            Ok(Ok(stream)) => {
+                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher).await
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
@@ -165,7 +170,9 @@ impl Tls {
                         self.read = now;
                     }
                     // Between the writes of the two files they may not fit each other: the next look decides.
-                    Err(error) => tracing::error!(%error, "the changed certificate cannot be used; the old one stays"),
+                    Err(error) => {
+                        tracing::error!(%error, "the changed certificate cannot be used; the old one stays")
+                    }
                 }
             }
         }

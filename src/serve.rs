@@ -59,7 +59,12 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
         }
         for (listener, tls) in encrypted {
             shown.push(format!("https://{}", local(&listener)?));
-            listeners.spawn(listen::run(listener, Some(tls), Answers::Service(service.clone()), stopped.clone()));
+            listeners.spawn(listen::run(
+                listener,
+                Some(tls),
+                Answers::Service(service.clone()),
+                stopped.clone(),
+            ));
         }
     }
     for listener in scraped {
@@ -139,8 +144,7 @@ async fn make_demo(tx: &mut Tx, vault: &crate::core::secret::Vault) -> CoreResul
     if !account::none_exists(tx, &()).await? {
         return Ok(None);
     }
-    let partner =
-        NewPartner { name: "Demo partner".into(), currency: Currency::EUR, vault: vault.clone() };
+    let partner = NewPartner { name: "Demo partner".into(), currency: Currency::EUR, vault: vault.clone() };
     let partner = account::create_partner(tx, &partner).await?;
     let child = NewChild {
         partner: partner.account.id,
@@ -173,6 +177,9 @@ fn getting_started(Demo { partner, child }: &Demo, url: &str) {
     }
     println!();
     println!("  Try it:");
-    println!("  curl -H 'Authorization: AccessKey {}' -d msisdn=31612345678 -d firstName=Ada {url}/contacts", live.text.reveal());
+    println!(
+        "  curl -H 'Authorization: AccessKey {}' -d msisdn=31612345678 -d firstName=Ada {url}/contacts",
+        live.text.reveal()
+    );
     println!();
 }

@@ -190,7 +190,8 @@ impl Settings {
         self.unnamed_statements = self.unnamed_statements.or(file.unnamed_statements);
         self.log = self.log.or(file.log);
         self.log_format = self.log_format.or(file.log_format);
-        self.master_key = std::env::var("ROOKERY_MASTER_KEY").ok().filter(|key| !key.is_empty()).or(file.master_key);
+        self.master_key =
+            std::env::var("ROOKERY_MASTER_KEY").ok().filter(|key| !key.is_empty()).or(file.master_key);
         Ok(self)
     }
 
@@ -255,7 +256,8 @@ mod tests {
             "database = 'sqlite:/tmp/x.db'\nlisten = ['[::1]:80']\nbody-limit = '2MiB'\nlog-format = 'json'\n",
         )
         .unwrap();
-        let said = Settings { config: Some(file.path().into()), log: Some("debug".into()), ..Settings::default() };
+        let said =
+            Settings { config: Some(file.path().into()), log: Some("debug".into()), ..Settings::default() };
         let serve = ServeSettings { body_limit: Some(ByteSize(5)), ..ServeSettings::default() };
         let settings = said.with_file(Some(serve)).unwrap();
         assert_eq!(settings.database(), "sqlite:/tmp/x.db");

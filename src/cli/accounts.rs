@@ -86,7 +86,9 @@ pub(super) enum AccountCommand {
 
 pub(super) async fn partner(installation: &Installation, command: PartnerCommand) -> Outcome {
     let PartnerCommand::Create(CreatePartner { name, currency, json }) = command;
-    let currency = Currency::parse(&currency).map_err(|_| Violation::new("currency", Code::Invalid)).map_err(Error::from)?;
+    let currency = Currency::parse(&currency)
+        .map_err(|_| Violation::new("currency", Code::Invalid))
+        .map_err(Error::from)?;
     let new = NewPartner { name, currency, vault: installation.vault.clone() };
     let made = installation.store.write(new, account::create_partner).await?;
     show_made(&made, json);
@@ -99,7 +101,9 @@ pub(super) async fn child(installation: &Installation, command: ChildCommand) ->
     let vault = installation.vault.clone();
     let new = NewChild { partner, name: Some(name), email: String::new(), vault };
     let made = match installation.store.write(new, account::create_child).await {
-        Err(Error::Forbidden) => return Err(Failure(format!("{partner_id} is not a partner, only partners own accounts"))),
+        Err(Error::Forbidden) => {
+            return Err(Failure(format!("{partner_id} is not a partner, only partners own accounts")));
+        }
         other => other?,
     };
     show_made(&made, json);
@@ -174,8 +178,9 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
 }
 
 fn setting(text: &str) -> Result<Setting, Failure> {
-    let (name, value) =
-        text.split_once('=').ok_or_else(|| Failure(format!("{text}: NAME=VALUE is needed, such as payment=postpaid")))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure(format!("{text}: NAME=VALUE is needed, such as payment=postpaid")))?;
     let wrong = |code: Code| Failure(format!("{name} {code}"));
     let yes = || match value {
         "true" | "yes" | "1" => Ok(true),
@@ -197,7 +202,9 @@ fn setting(text: &str) -> Result<Setting, Failure> {
         "logo-url" => Setting::Partner(Patch { logo_url: url()?, ..Patch::default() }),
         "webhook-url" => Setting::Partner(Patch { webhook_url: url()?, ..Patch::default() }),
         "redirect-url" => Setting::Partner(Patch { redirect_url: url()?, ..Patch::default() }),
-        "clients-add-numbers" => Setting::Partner(Patch { clients_add_numbers: Some(yes()?), ..Patch::default() }),
+        "clients-add-numbers" => {
+            Setting::Partner(Patch { clients_add_numbers: Some(yes()?), ..Patch::default() })
+        }
         _ => {
             return Err(Failure(format!("{name} is no setting; `rookery account set --help` lists them")));
         }

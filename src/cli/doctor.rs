@@ -69,7 +69,8 @@ fn configuration(settings: &Settings, findings: &mut Findings) {
     let serve = &settings.serve;
     let mut fine = true;
     if serve.public_url.is_none() && serve.listen.iter().any(|address| !address.ip().is_loopback()) {
-        findings.odd("configuration", "links use the Host header of each request; set --public-url to fix them");
+        findings
+            .odd("configuration", "links use the Host header of each request; set --public-url to fix them");
         fine = false;
     }
     if serve.no_rate_limit == Some(true) {
@@ -91,7 +92,9 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     let Installation { store, clock, .. } = installation;
     findings.good("master key", "is the one of this database");
     match store.schema(MIGRATIONS).await {
-        Ok(schema) => findings.good("database", format!("{:?} answers, schema {}", store.engine(), schema.found)),
+        Ok(schema) => {
+            findings.good("database", format!("{:?} answers, schema {}", store.engine(), schema.found))
+        }
         Err(error) => findings.bad("database", error.to_string()),
     }
     if clock.now_us() < CLOCK_SANE_US {
@@ -101,8 +104,12 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     }
     let audit = store.write((), async |tx: &mut store::Tx, (): &()| ledger::audit(tx, &()).await).await;
     match audit {
-        Ok(audit) if audit == Audit::default() => findings.good("books", "balance, and every balance is its transfers' sum"),
-        Ok(audit) => findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this")),
+        Ok(audit) if audit == Audit::default() => {
+            findings.good("books", "balance, and every balance is its transfers' sum")
+        }
+        Ok(audit) => {
+            findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this"))
+        }
         Err(error) => findings.odd("books", format!("could not be checked: {error}")),
     }
 }

@@ -125,7 +125,8 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
             }
         }
         KeyCommand::Revoke { key_id } => {
-            let id = KeyId::parse(&key_id).ok_or_else(|| Failure(format!("{key_id} is no key id; `key list` shows them")))?;
+            let id = KeyId::parse(&key_id)
+                .ok_or_else(|| Failure(format!("{key_id} is no key id; `key list` shows them")))?;
             store.write(id, key::revoke).await?;
         }
     }
@@ -134,7 +135,9 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
 
 fn explained(made: Result<NewKey, Error>, id: &str) -> Result<NewKey, Failure> {
     match made {
-        Err(Error::Forbidden) => Err(Failure(format!("{id} is not a partner, only partners have keys of that mode"))),
+        Err(Error::Forbidden) => {
+            Err(Failure(format!("{id} is not a partner, only partners have keys of that mode")))
+        }
         other => Ok(other?),
     }
 }

@@ -38,10 +38,13 @@ pub(super) enum RateCommand {
 }
 
 fn read(amount: &str, currency: Option<&str>) -> Result<(Amount, Option<Currency>), Failure> {
-    let wrong = |_| Failure(format!("{amount}: an amount such as 25.50 is needed, with at most six decimals"));
+    let wrong =
+        |_| Failure(format!("{amount}: an amount such as 25.50 is needed, with at most six decimals"));
     let amount = Amount::parse(amount).map_err(wrong)?;
     let currency = currency
-        .map(|text| Currency::parse(text).map_err(|_| Failure(format!("{text}: a currency such as EUR is needed"))))
+        .map(|text| {
+            Currency::parse(text).map_err(|_| Failure(format!("{text}: a currency such as EUR is needed")))
+        })
         .transpose()?;
     Ok((amount, currency))
 }

@@ -323,7 +323,11 @@ pub struct ChildOf {
 /// A living child of a partner; another's and a deleted one are not found.
 pub async fn child(rx: &mut Rx, of: &ChildOf) -> Result<Account> {
     rx.maybe(
-        sql!("SELECT ", COLUMNS, " FROM account WHERE root = $1 AND id = $2 AND id <> root AND status <> 'deleted'"),
+        sql!(
+            "SELECT ",
+            COLUMNS,
+            " FROM account WHERE root = $1 AND id = $2 AND id <> root AND status <> 'deleted'"
+        ),
         &[&of.partner, &of.child],
     )
     .await?
@@ -436,17 +440,22 @@ pub async fn set(tx: &mut Tx, (id, setting): &(AccountId, Setting)) -> Result<Ac
     match setting {
         Setting::Name(name) => {
             check_name(name).map_err(|code| Violation::new("name", code))?;
-            tx.put(sql!("UPDATE account SET name = $2, updated = $3 WHERE id = $1"), &[id, name, &now]).await?;
+            tx.put(sql!("UPDATE account SET name = $2, updated = $3 WHERE id = $1"), &[id, name, &now])
+                .await?;
         }
         Setting::Email(email) => {
             if email.chars().count() > NAME_MAX {
                 return Err(Violation::new("email", Code::TooLong(NAME_MAX)).into());
             }
-            tx.put(sql!("UPDATE account SET email = $2, updated = $3 WHERE id = $1"), &[id, email, &now]).await?;
+            tx.put(sql!("UPDATE account SET email = $2, updated = $3 WHERE id = $1"), &[id, email, &now])
+                .await?;
         }
         Setting::InvoiceAggregation(on) => {
-            tx.put(sql!("UPDATE account SET invoice_aggregation = $2, updated = $3 WHERE id = $1"), &[id, on, &now])
-                .await?;
+            tx.put(
+                sql!("UPDATE account SET invoice_aggregation = $2, updated = $3 WHERE id = $1"),
+                &[id, on, &now],
+            )
+            .await?;
         }
         Setting::Postpaid(postpaid) => ledger::set_terms(tx, account.scope(), Some(*postpaid), None).await?,
         Setting::CreditLimit(limit) => ledger::set_terms(tx, account.scope(), None, Some(*limit)).await?,

@@ -34,6 +34,7 @@ pub async fn raise(tx: &mut Tx, kind: Kind) -> Result<()> {
 
 /// The present generation; 0 before the first change.
 pub async fn generation(rx: &mut Rx, kind: &Kind) -> Result<i64> {
-    let found = rx.maybe::<i64>(sql!("SELECT generation FROM change WHERE kind = $1"), &[&kind.name()]).await?;
+    let found =
+        rx.maybe::<i64>(sql!("SELECT generation FROM change WHERE kind = $1"), &[&kind.name()]).await?;
     Ok(found.unwrap_or(0))
 }

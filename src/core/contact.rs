@@ -146,7 +146,11 @@ pub async fn update(tx: &mut Tx, patch: &Patch) -> Result<Contact> {
     let Patch { scope, id, .. } = patch;
     let before: Contact = tx
         .maybe(
-            sql!("SELECT ", COLUMNS, " FROM contact c WHERE c.root = $1 AND c.account = $2 AND c.id = $3 FOR UPDATE"),
+            sql!(
+                "SELECT ",
+                COLUMNS,
+                " FROM contact c WHERE c.root = $1 AND c.account = $2 AND c.id = $3 FOR UPDATE"
+            ),
             &[&scope.root, &scope.account, id],
         )
         .await?
@@ -261,7 +265,9 @@ pub async fn list(store: &Store, scope: Scope, filter: Filter, page: Page) -> Re
     match filter {
         Filter { msisdn: Some(msisdn), name } => {
             let found = match store.read((scope, msisdn), by_msisdn).await {
-                Ok(contact) if name.is_none_or(|name| matches(&contact.details, &fold(&name))) => Some(contact),
+                Ok(contact) if name.is_none_or(|name| matches(&contact.details, &fold(&name))) => {
+                    Some(contact)
+                }
                 Ok(_) | Err(Error::NotFound(_)) => None,
                 Err(error) => return Err(error),
             };
@@ -304,7 +310,8 @@ async fn search(rx: &mut Rx, (scope, name, page): &(Scope, String, Page)) -> Res
     let mut found = named(rx, scope, &text, |details| matches(details, &text)).await?;
     found.sort_unstable_by(|a, b| b.cmp(a));
     let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
-    let (skip, take) = (page.offset.try_into().unwrap_or(usize::MAX), page.limit.try_into().unwrap_or(usize::MAX));
+    let (skip, take) =
+        (page.offset.try_into().unwrap_or(usize::MAX), page.limit.try_into().unwrap_or(usize::MAX));
     let mut items = Vec::new();
     for id in found.into_iter().skip(skip).take(take) {
         items.push(view(rx, &(*scope, id)).await?);
@@ -328,7 +335,12 @@ pub async fn by_name(rx: &mut Rx, (scope, name): &(Scope, String)) -> Result<Con
 }
 
 /// The contacts whose names a test accepts, out of all in a small account and of the narrowed ones in a large account.
-async fn named(rx: &mut Rx, scope: &Scope, text: &str, test: impl Fn(&Details) -> bool) -> Result<Vec<ContactId>> {
+async fn named(
+    rx: &mut Rx,
+    scope: &Scope,
+    text: &str,
+    test: impl Fn(&Details) -> bool,
+) -> Result<Vec<ContactId>> {
     let names: Vec<(ContactId, String, String)> = if total(rx, scope).await? <= SEARCHED_WHOLE_MAX {
         rx.all(
             sql!("SELECT id, first_name, last_name FROM contact WHERE root = $1 AND account = $2"),
@@ -378,8 +390,11 @@ fn narrowing(folded: &str) -> String {
 
 fn words(details: &Details) -> Vec<String> {
     let folded = fold(&format!("{} {}", details.first_name, details.last_name));
-    let mut words: Vec<String> =
-        folded.split(' ').filter(|word| !word.is_empty()).map(|w| w.chars().take(WORD_CHARS).collect()).collect();
+    let mut words: Vec<String> = folded
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .map(|w| w.chars().take(WORD_CHARS).collect())
+        .collect();
     words.sort_unstable();
     words.dedup();
     words.truncate(WORDS_MAX);

@@ -138,7 +138,11 @@ impl From<Violation> for Error {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        if error.is_unavailable() { Error::Unavailable(error.to_string()) } else { Error::Internal(error.to_string()) }
+        if error.is_unavailable() {
+            Error::Unavailable(error.to_string())
+        } else {
+            Error::Internal(error.to_string())
+        }
     }
 }
 

@@ -130,7 +130,10 @@ pub async fn list(store: &Store, scope: Scope, page: Page) -> Result<Listing<Gro
 
 async fn all(rx: &mut Rx, (scope, page): &(Scope, Page)) -> Result<Listing<Group>> {
     let total = rx
-        .one(sql!("SELECT groups FROM tally WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
+        .one(
+            sql!("SELECT groups FROM tally WHERE root = $1 AND account = $2"),
+            &[&scope.root, &scope.account],
+        )
         .await?;
     let items = rx
         .all(
@@ -281,7 +284,9 @@ async fn count_groups(tx: &mut Tx, scope: &Scope, contact: ContactId, by: i64) -
 async fn count_members(tx: &mut Tx, scope: &Scope, group: GroupId, by: i64) -> Result<()> {
     let counted = tx
         .exec(
-            sql!("UPDATE contact_group SET members = members + $4 WHERE root = $1 AND account = $2 AND id = $3"),
+            sql!(
+                "UPDATE contact_group SET members = members + $4 WHERE root = $1 AND account = $2 AND id = $3"
+            ),
             &[&scope.root, &scope.account, &group, &by],
         )
         .await?;

@@ -109,7 +109,13 @@ pub struct Key {
 
 impl FromRow for Key {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
-        Ok(Key { id: row.next()?, role: row.next()?, name: row.next()?, created: row.next()?, revoked: row.next()? })
+        Ok(Key {
+            id: row.next()?,
+            role: row.next()?,
+            name: row.next()?,
+            created: row.next()?,
+            revoked: row.next()?,
+        })
     }
 }
 

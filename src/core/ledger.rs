@@ -147,8 +147,17 @@ pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Balance> {
     if grant.amount == Amount::ZERO {
         return Err(Violation::new("amount", Code::Invalid).into());
     }
-    transfer(tx, Move { from: OPERATOR, to: to.scope(), currency: to.currency, amount: grant.amount, reason: Reason::Credit })
-        .await?;
+    transfer(
+        tx,
+        Move {
+            from: OPERATOR,
+            to: to.scope(),
+            currency: to.currency,
+            amount: grant.amount,
+            reason: Reason::Credit,
+        },
+    )
+    .await?;
     balance(tx, &to.scope()).await
 }
 
@@ -166,7 +175,8 @@ pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
     let amount = left.available();
     let partner = Scope { root: scope.root, account: scope.root };
     if amount != Amount::ZERO && partner != scope {
-        let closing = Move { from: scope, to: partner, currency: left.currency, amount, reason: Reason::Closing };
+        let closing =
+            Move { from: scope, to: partner, currency: left.currency, amount, reason: Reason::Closing };
         transfer(tx, closing).await?;
     }
     Ok(())

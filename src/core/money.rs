@@ -47,7 +47,8 @@ impl std::fmt::Display for Amount {
     /// All decimals that are there, at least two: `84.20`, `0.000001`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, micro) = (self.0.unsigned_abs() / MICRO.unsigned_abs(), self.0.unsigned_abs() % MICRO.unsigned_abs());
+        let (whole, micro) =
+            (self.0.unsigned_abs() / MICRO.unsigned_abs(), self.0.unsigned_abs() % MICRO.unsigned_abs());
         let fraction = format!("{micro:06}");
         let shown = fraction.trim_end_matches('0');
         write!(f, "{sign}{whole}.{shown:0<2}")
@@ -112,9 +113,14 @@ mod tests {
 
     #[test]
     fn cuts_to_cents_and_never_up() {
-        for (micro, shown) in
-            [(84_200_000, "84.2"), (0, "0"), (19_999, "0.01"), (-1, "-0.01"), (1_000_000, "1"), (1_050_000, "1.05")]
-        {
+        for (micro, shown) in [
+            (84_200_000, "84.2"),
+            (0, "0"),
+            (19_999, "0.01"),
+            (-1, "-0.01"),
+            (1_000_000, "1"),
+            (1_050_000, "1.05"),
+        ] {
             assert_eq!(Amount(micro).cents(), shown);
         }
     }

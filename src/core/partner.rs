@@ -183,7 +183,8 @@ pub fn check_url(text: &str) -> std::result::Result<(), Code> {
     let url = Url::parse(text).map_err(|_| Code::NotUrl)?;
     if text.len() > URL_MAX {
         Err(Code::TooLong(URL_MAX))
-    } else if !matches!(url.scheme(), "http" | "https") || !url.has_host() || text.contains(char::is_control) {
+    } else if !matches!(url.scheme(), "http" | "https") || !url.has_host() || text.contains(char::is_control)
+    {
         Err(Code::NotUrl)
     } else {
         Ok(())
@@ -196,10 +197,19 @@ mod tests {
 
     #[test]
     fn takes_absolute_web_addresses_only() {
-        for good in ["", "https://acme.example/hooks", "http://127.0.0.1:8000/x?y=1", "https://[2001:db8::1]/"] {
+        for good in
+            ["", "https://acme.example/hooks", "http://127.0.0.1:8000/x?y=1", "https://[2001:db8::1]/"]
+        {
             assert_eq!(check_url(good), Ok(()), "{good}");
         }
-        for bad in ["acme.example", "/hooks", "ftp://acme.example", "https://", "javascript:alert(1)", "https://a\n.b"] {
+        for bad in [
+            "acme.example",
+            "/hooks",
+            "ftp://acme.example",
+            "https://",
+            "javascript:alert(1)",
+            "https://a\n.b",
+        ] {
             assert_eq!(check_url(bad), Err(Code::NotUrl), "{bad}");
         }
         let long = format!("https://acme.example/{}", "x".repeat(URL_MAX));

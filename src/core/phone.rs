@@ -89,7 +89,10 @@ pub fn describe(msisdn: Msisdn) -> Description {
         };
     };
     Description {
-        country: number.get_region_code().map(|region| region.as_region_str().as_str().to_owned()).filter(|code| code.len() == 2),
+        country: number
+            .get_region_code()
+            .map(|region| region.as_region_str().as_str().to_owned())
+            .filter(|code| code.len() == 2),
         calling_code: Some(number.country_code),
         kind: kind(&number),
         valid: number.is_valid(),
@@ -129,7 +132,8 @@ mod tests {
             assert_eq!(Msisdn::parse(text), Ok(Msisdn(31_655_500_123)), "{text}");
         }
         assert_eq!(Msisdn::parse("0031655500123"), Ok(Msisdn(31_655_500_123)), "a leading 00 stays digits");
-        for bad in ["", "+", "123456", "1234567890123456", "++31655500123", "31655x00123", "٣١٦٥٥٥٠٠١٢٣"] {
+        for bad in ["", "+", "123456", "1234567890123456", "++31655500123", "31655x00123", "٣١٦٥٥٥٠٠١٢٣"]
+        {
             assert_eq!(Msisdn::parse(bad), Err(Code::Invalid), "{bad}");
         }
     }

@@ -167,7 +167,10 @@ fn given_by_pairs<'a>(pairs: &'a [(String, String)], name: &str) -> Option<Given
         let bare = key == name;
         let bracket = match nested {
             Some((outer, inner)) => {
-                let inside = key.strip_prefix(outer).and_then(|k| k.strip_prefix('[')).and_then(|k| k.strip_suffix(']'));
+                let inside = key
+                    .strip_prefix(outer)
+                    .and_then(|k| k.strip_prefix('['))
+                    .and_then(|k| k.strip_suffix(']'));
                 if inside == Some(inner) {
                     values.push(value.into());
                 }
@@ -198,7 +201,8 @@ async fn multipart(boundary: String, bytes: Bytes) -> Result<Vec<(String, String
     while let Some(field) = parts.next_field().await.map_err(|_| BROKEN)? {
         let name = field.name().map(str::to_owned);
         let text = field.bytes().await.map_err(|_| BROKEN)?;
-        let text = String::from_utf8(text.into()).map_err(|_| Refusal::Malformed("a part is not UTF-8 text"))?;
+        let text =
+            String::from_utf8(text.into()).map_err(|_| Refusal::Malformed("a part is not UTF-8 text"))?;
         if let Some(name) = name
             && pairs.len() < ATTRIBUTES_MAX
         {
@@ -218,7 +222,8 @@ impl<S: Send + Sync> FromRequest<S> for Attributes {
             return Ok(Self::of_query(parts.uri.query()));
         }
         // The service has buffered the body, within its limit and time.
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Refusal::bug("an unbuffered body"))?;
+        let bytes =
+            axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Refusal::bug("an unbuffered body"))?;
         Self::read(&parts.headers, parts.uri.query(), bytes).await
     }
 }
@@ -249,7 +254,11 @@ impl Reader<'_> {
 
     /// One value under the first of several names that is given. `None` if absent, or noted as wrong. Violations name the
     /// first name.
-    pub fn optional<T>(&mut self, names: &[&'static str], parse: impl Fn(&str) -> Result<T, Code>) -> Option<T> {
+    pub fn optional<T>(
+        &mut self,
+        names: &[&'static str],
+        parse: impl Fn(&str) -> Result<T, Code>,
+    ) -> Option<T> {
         let field = names[0];
         let read = match names.iter().find_map(|name| self.attributes.given(name))? {
             Given::Text(text) => parse_text(&text, parse),
@@ -262,7 +271,11 @@ impl Reader<'_> {
     }
 
     /// The same, but noted as missing if it is absent.
-    pub fn required<T>(&mut self, names: &[&'static str], parse: impl Fn(&str) -> Result<T, Code>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        names: &[&'static str],
+        parse: impl Fn(&str) -> Result<T, Code>,
+    ) -> Option<T> {
         let before = self.violations.len();
         let value = self.optional(names, parse);
         if value.is_none() && self.violations.len() == before {
@@ -297,7 +310,8 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let split = texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
+        let split =
+            texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
         Some(split.map(str::to_owned).collect())
     }
 
@@ -386,7 +400,11 @@ mod tests {
             ("application/json", "ids=a,b", ""),
             ("application/json", "ids=a,b", "null"),
             ("application/json", "", r#"["a","b"]"#),
-            ("multipart/form-data; boundary=x", "", "--x\r\nContent-Disposition: form-data; name=\"ids[]\"\r\n\r\na\r\n--x\r\nContent-Disposition: form-data; name=\"ids[]\"\r\n\r\nb\r\n--x--\r\n"),
+            (
+                "multipart/form-data; boundary=x",
+                "",
+                "--x\r\nContent-Disposition: form-data; name=\"ids[]\"\r\n\r\na\r\n--x\r\nContent-Disposition: form-data; name=\"ids[]\"\r\n\r\nb\r\n--x--\r\n",
+            ),
         ] {
             let attributes = attributes(kind, query, body).await.unwrap();
             let list = attributes.reader().list("ids", true);
@@ -396,19 +414,29 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_wins_over_the_query_and_null_is_absent() {
-        let attributes = attributes("", "a=1&b=2", r#"{"a":"x","b":null,"n":7,"customDetails":{"custom1":"c"}}"#).await.unwrap();
+        let attributes =
+            attributes("", "a=1&b=2", r#"{"a":"x","b":null,"n":7,"customDetails":{"custom1":"c"}}"#)
+                .await
+                .unwrap();
         let mut reader = attributes.reader();
         assert_eq!(reader.optional(&["a"], as_is).as_deref(), Some("x"));
         assert_eq!(reader.optional(&["b"], as_is).as_deref(), Some("2"));
         assert_eq!(reader.optional(&["n"], as_is).as_deref(), Some("7"));
         assert_eq!(reader.optional(&["custom1", "customDetails.custom1"], as_is).as_deref(), Some("c"));
         assert_eq!(reader.required(&["missing"], as_is), None);
-        assert!(matches!(reader.finish(), Err(Refusal::Core(Error::Invalid(v))) if v == [Violation::new("missing", Code::Required)]));
+        assert!(
+            matches!(reader.finish(), Err(Refusal::Core(Error::Invalid(v))) if v == [Violation::new("missing", Code::Required)])
+        );
     }
 
     #[tokio::test]
     async fn what_cannot_be_read_is_said_to_be() {
-        for (kind, body) in [("application/json", "{"), ("", "[1,"), ("application/json", "\"text\""), ("application/json", "7")] {
+        for (kind, body) in [
+            ("application/json", "{"),
+            ("", "[1,"),
+            ("application/json", "\"text\""),
+            ("application/json", "7"),
+        ] {
             assert!(matches!(attributes(kind, "", body).await, Err(Refusal::Malformed(_))), "{body}");
         }
     }

@@ -61,8 +61,12 @@ pub enum Scheme {
 /// The key of a request whose body need not be read for it.
 pub fn presented(scheme: Scheme, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     match scheme {
-        Scheme::AccessKey => in_authorization(headers).or_else(|| query.and_then(|query| in_pairs(query.as_bytes()))),
-        Scheme::ApiKey => headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned()),
+        Scheme::AccessKey => {
+            in_authorization(headers).or_else(|| query.and_then(|query| in_pairs(query.as_bytes())))
+        }
+        Scheme::ApiKey => {
+            headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned())
+        }
     }
 }
 
@@ -146,7 +150,11 @@ pub fn meter(state: &State, entry: &Entry<Buckets>, method: &Method) -> Result<(
 }
 
 fn principal(parts: &Parts) -> Result<&Entry<Buckets>, Refusal> {
-    parts.extensions.get::<Arc<Entry<Buckets>>>().map(|entry| &**entry).ok_or_else(|| Error::Unauthenticated.into())
+    parts
+        .extensions
+        .get::<Arc<Entry<Buckets>>>()
+        .map(|entry| &**entry)
+        .ok_or_else(|| Error::Unauthenticated.into())
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

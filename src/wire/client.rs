@@ -109,13 +109,21 @@ mod tests {
 
     #[test]
     fn a_stranger_is_not_believed() {
-        let seen = client("198.51.100.9", &[("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "https")], &["10.0.0.0/8"]);
+        let seen = client(
+            "198.51.100.9",
+            &[("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "https")],
+            &["10.0.0.0/8"],
+        );
         assert_eq!((seen.address.to_string().as_str(), seen.scheme), ("198.51.100.9", "http"));
     }
 
     #[test]
     fn the_first_untrusted_address_from_inside_counts() {
-        let chain = [("x-forwarded-for", "203.0.113.7, 198.51.100.9"), ("x-forwarded-for", "10.1.2.3"), ("x-forwarded-proto", "https")];
+        let chain = [
+            ("x-forwarded-for", "203.0.113.7, 198.51.100.9"),
+            ("x-forwarded-for", "10.1.2.3"),
+            ("x-forwarded-proto", "https"),
+        ];
         let seen = client("::ffff:10.0.0.1", &chain, &["10.0.0.0/8"]);
         assert_eq!((seen.address.to_string().as_str(), seen.scheme), ("198.51.100.9", "https"));
         let standard = [("forwarded", r#"for="[2001:db8::1]:4711";proto=https;host=rest.acme.example"#)];

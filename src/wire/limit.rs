@@ -48,7 +48,11 @@ impl Bucket {
         let capacity = rate.each_us.saturating_mul(rate.burst);
         let full_at = self.full_at_us.load(Ordering::Relaxed);
         let next = full_at.max(now_us).saturating_add(rate.each_us);
-        if next.saturating_sub(now_us) <= capacity { Ok(()) } else { Err(wait(full_at, rate, now_us, capacity)) }
+        if next.saturating_sub(now_us) <= capacity {
+            Ok(())
+        } else {
+            Err(wait(full_at, rate, now_us, capacity))
+        }
     }
 }
 

@@ -43,7 +43,11 @@ impl Default for Metrics {
         let seconds = Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(SECONDS));
         let mut registry = Registry::with_prefix("rookery");
         registry.register("http_requests", "Requests answered", requests.clone());
-        registry.register("http_request_seconds", "Time from the request's head to its answer", seconds.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time from the request's head to its answer",
+            seconds.clone(),
+        );
         Metrics { registry, requests, seconds }
     }
 }
@@ -57,7 +61,13 @@ pub struct Route {
 
 impl Metrics {
     /// Counts an answered request.
-    pub(super) fn request(&self, surface: &'static str, route: Option<Route>, status: StatusCode, taken_us: i64) {
+    pub(super) fn request(
+        &self,
+        surface: &'static str,
+        route: Option<Route>,
+        status: StatusCode,
+        taken_us: i64,
+    ) {
         let Route { method, template } =
             route.unwrap_or_else(|| Route { method: "other", template: "none".to_owned() });
         let labels = Labels { surface, method, route: template, status: status.as_u16() };

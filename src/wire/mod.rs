@@ -26,8 +26,8 @@ use attributes::SentMethod;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL,
-    CONTENT_LENGTH, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
+    CACHE_CONTROL, CONTENT_LENGTH, HOST, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use caller::{Buckets, Scheme};
@@ -301,7 +301,8 @@ impl Service {
         if announced.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge(limit));
         }
-        match tokio::time::timeout(self.state.options.body_within, Limited::new(body, limit).collect()).await {
+        match tokio::time::timeout(self.state.options.body_within, Limited::new(body, limit).collect()).await
+        {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(limit)),
             Ok(Err(_)) => Err(Refusal::Malformed("the body broke off")),
@@ -313,7 +314,10 @@ impl Service {
     fn cors(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         let allowed = &self.state.options.cors_origins;
-        allowed.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+        allowed
+            .iter()
+            .any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+            .then(|| origin.clone())
     }
 }
 
@@ -324,7 +328,8 @@ fn host(parts: &request::Parts) -> Option<String> {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(axum::http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind =
+        headers.get(axum::http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
 }
 
@@ -355,7 +360,9 @@ fn overridden(parts: &request::Parts) -> Result<Method, Refusal> {
         "PUT" => Ok(Method::PUT),
         "PATCH" => Ok(Method::PATCH),
         "DELETE" => Ok(Method::DELETE),
-        _ => Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE") }),
+        _ => Err(Refusal::MethodNotAllowed {
+            allow: HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"),
+        }),
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) fn document() -> OpenApi {
     let header = |name: &str, text: &str| {
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, text)))
     };
-    components.add_security_scheme("AccessKey", header("Authorization", "`AccessKey` and the key: `AccessKey …`"));
+    components
+        .add_security_scheme("AccessKey", header("Authorization", "`AccessKey` and the key: `AccessKey …`"));
     components.add_security_scheme("PartnerApiKey", header("X-API-Key", "The partner's API key"));
     whole
 }
@@ -56,7 +57,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("DELETE", item.delete.is_some()),
             ];
             let present = methods.into_iter().filter(|(_, present)| *present);
-            all.extend(present.map(|(method, _)| Endpoint { surface, method: method.into(), path: path.clone() }));
+            all.extend(present.map(|(method, _)| Endpoint {
+                surface,
+                method: method.into(),
+                path: path.clone(),
+            }));
         }
     }
     all

@@ -78,7 +78,8 @@ pub fn locate<'a>(host: &str, path: &'a str) -> Place<'a> {
     };
     let trimmed = rest.trim_end_matches('/');
     let path = if trimmed.is_empty() { "/" } else { trimmed };
-    let begins = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let begins =
+        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let system = prefix.is_empty() && SYSTEM_PATHS.iter().any(|root| begins(root));
     let surface = match surface {
         _ if system => Surface::System,
@@ -132,7 +133,11 @@ impl<S: Sync> FromRequestParts<S> for Origin {
     type Rejection = super::refusal::Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        parts.extensions.get().cloned().ok_or_else(|| super::refusal::Refusal::bug("a request without an origin"))
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| super::refusal::Refusal::bug("a request without an origin"))
     }
 }
 
@@ -153,7 +158,10 @@ mod tests {
         assert_eq!(at("sms.acme.example", "/_rest/contacts"), place(Surface::Rest, "/_rest", "/contacts"));
         assert_eq!(at("sms.acme.example", "/_voice/calls"), place(Surface::Absent, "/_voice", "/calls"));
         assert_eq!(at("sms.acme.example", "/_nothing/x"), place(Surface::Rest, "", "/_nothing/x"));
-        assert_eq!(at("localhost:8080", "/v1/child-accounts/7"), place(Surface::PartnerAccounts, "", "/v1/child-accounts/7"));
+        assert_eq!(
+            at("localhost:8080", "/v1/child-accounts/7"),
+            place(Surface::PartnerAccounts, "", "/v1/child-accounts/7")
+        );
         assert_eq!(at("localhost:8080", "/child-accountsx"), place(Surface::Rest, "", "/child-accountsx"));
         assert_eq!(at("localhost:8080", "/api/v2/partners/a"), place(Surface::Hub, "", "/api/v2/partners/a"));
         assert_eq!(at("hub.acme.example", "/contacts"), place(Surface::Hub, "", "/contacts"));
@@ -168,6 +176,9 @@ mod tests {
         let link = |host| Origin::new(None, "https", host, "").link("/x");
         assert_eq!(link("rest.acme.example"), "https://rest.acme.example/x");
         assert_eq!(link("evil\"><script>"), "https://localhost/x");
-        assert_eq!(Origin::new(Some("https://a.example/"), "http", "b", "/_rest").link("/x"), "https://a.example/_rest/x");
+        assert_eq!(
+            Origin::new(Some("https://a.example/"), "http", "b", "/_rest").link("/x"),
+            "https://a.example/_rest/x"
+        );
     }
 }

@@ -47,7 +47,10 @@ async fn ready(State(state): State<Shared>) -> Response {
     response
 }
 
-async fn metrics(State(state): State<Shared>, Extension(client): Extension<Client>) -> Result<Response, Refusal> {
+async fn metrics(
+    State(state): State<Shared>,
+    Extension(client): Extension<Client>,
+) -> Result<Response, Refusal> {
     if !state.options.metrics_here || !client.address.is_loopback() {
         return Err(Refusal::NoSuchPath);
     }
@@ -68,7 +71,8 @@ async fn openapi(State(state): State<Shared>) -> Response {
 
 /// The reader asks nobody else: not even for a badge.
 static READER: LazyLock<std::sync::Arc<utoipa_swagger_ui::Config<'static>>> = LazyLock::new(|| {
-    let config = utoipa_swagger_ui::Config::new(["/openapi.json"]).validator_url("none").try_it_out_enabled(true);
+    let config =
+        utoipa_swagger_ui::Config::new(["/openapi.json"]).validator_url("none").try_it_out_enabled(true);
     std::sync::Arc::new(config)
 });
 

@@ -16,8 +16,8 @@ use rookery::core::money::{Amount, Currency};
 use rookery::core::phone::Msisdn;
 use rookery::core::secret::{Secret, Vault};
 use rookery::core::{AccountId, Error, Result, Scope, partner, rate};
-use store::stepped::Step;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use store::stepped::Step;
 use store::{Tx, sql};
 
 /// What one side does.
@@ -51,9 +51,9 @@ enum Act {
 }
 
 use Act::{
-    Add, CreateChild, CreateContact, CreateGroup, CreateKey, DeleteAccount, DeleteChild, DeleteContact, DeleteGroup,
-    DeletePartner, ImportKey, NameContact, NumberContact, Remove, RenameChild, RenameGroup, Resume, RevokeKey,
-    SetRate, SetSigningKey, Suspend, Sweep, Terms, UpdatePartner,
+    Add, CreateChild, CreateContact, CreateGroup, CreateKey, DeleteAccount, DeleteChild, DeleteContact,
+    DeleteGroup, DeletePartner, ImportKey, NameContact, NumberContact, Remove, RenameChild, RenameGroup,
+    Resume, RevokeKey, SetRate, SetSigningKey, Suspend, Sweep, Terms, UpdatePartner,
 };
 
 /// Every unit against itself, and those against each other that touch the same rows.
@@ -138,14 +138,17 @@ async fn world(app: &TestApp) -> World {
 async fn perform(tx: &mut Tx, (world, act): &(World, Act)) -> Result<String> {
     let World { scope, contacts, group, key, secret, vault } = world.clone();
     let (root, id) = (scope.root, scope.account);
-    let (child, nobody) = (ChildOf { partner: root, child: id }, Patch {
-        scope,
-        id: contacts[1],
-        msisdn: None,
-        first_name: None,
-        last_name: None,
-        custom: Default::default(),
-    });
+    let (child, nobody) = (
+        ChildOf { partner: root, child: id },
+        Patch {
+            scope,
+            id: contacts[1],
+            msisdn: None,
+            first_name: None,
+            last_name: None,
+            custom: Default::default(),
+        },
+    );
     let both = Members { scope, group, contacts: contacts.to_vec() };
     let one = Members { scope, group, contacts: vec![contacts[1]] };
     match *act {
@@ -225,11 +228,11 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
     let groups: Vec<(String, i64)> =
         tx.all(sql!("SELECT name, members FROM contact_group WHERE root = $1"), &[root]).await?;
     lines.extend(groups.iter().map(|row| format!("group {row:?}")));
-    let keys: Vec<(String, String, bool)> = tx
-        .all(sql!("SELECT role, name, revoked IS NULL FROM access_key WHERE root = $1"), &[root])
-        .await?;
+    let keys: Vec<(String, String, bool)> =
+        tx.all(sql!("SELECT role, name, revoked IS NULL FROM access_key WHERE root = $1"), &[root]).await?;
     lines.extend(keys.iter().map(|row| format!("key {row:?}")));
-    let rates: Vec<(String, i64)> = tx.all(sql!("SELECT prefix, amount FROM rate WHERE root = $1"), &[root]).await?;
+    let rates: Vec<(String, i64)> =
+        tx.all(sql!("SELECT prefix, amount FROM rate WHERE root = $1"), &[root]).await?;
     lines.extend(rates.iter().map(|row| format!("rate {row:?}")));
     let moved: Vec<(String, i64)> =
         tx.all(sql!("SELECT reason, amount FROM transfer WHERE root = $1"), &[root]).await?;
@@ -303,7 +306,10 @@ async fn serially(app: &TestApp, pair: (Act, Act)) {
     let mut lead = 1;
     while is_postgres() {
         let Some(ending) = interleaved(app, pair, lead).await else { break };
-        assert!(serial.contains(&ending), "{pair:?} after {lead} steps: {ending:#?} is neither of {serial:#?}");
+        assert!(
+            serial.contains(&ending),
+            "{pair:?} after {lead} steps: {ending:#?} is neither of {serial:#?}"
+        );
         lead += 1;
     }
     assert!(lead > 2 || !is_postgres(), "{pair:?} was never interleaved");

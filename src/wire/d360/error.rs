@@ -36,7 +36,9 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
             details = Some(violations.iter().map(detail).collect());
             (StatusCode::BAD_REQUEST, "Wrong payload".to_owned())
         }
-        Refusal::Core(Error::Unauthenticated) => (StatusCode::UNAUTHORIZED, "Invalid or missing API key".to_owned()),
+        Refusal::Core(Error::Unauthenticated) => {
+            (StatusCode::UNAUTHORIZED, "Invalid or missing API key".to_owned())
+        }
         Refusal::Core(Error::Suspended) => (StatusCode::FORBIDDEN, "The account is suspended".to_owned()),
         Refusal::Core(Error::Forbidden) => (StatusCode::FORBIDDEN, "Forbidden".to_owned()),
         Refusal::Core(Error::NotFound(noun)) => (StatusCode::NOT_FOUND, format!("{} not found", noun.name())),

@@ -15,7 +15,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let mut bytes = Vec::with_capacity(512);
         if self.1.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii)).is_err() {
-            return super::super::refusal::Refusal::bug("an answer cannot be written as JSON").into_response();
+            return super::super::refusal::Refusal::bug("an answer cannot be written as JSON")
+                .into_response();
         }
         bytes.push(b'\n');
         (self.0, [(CONTENT_TYPE, "application/json")], bytes).into_response()

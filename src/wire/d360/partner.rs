@@ -2,9 +2,9 @@
 
 use super::error::MetaError;
 use super::json::Json;
+use crate::core::Error;
 use crate::core::account::AccountId;
 use crate::core::partner::{self, Partner, Patch, check_url};
-use crate::core::Error;
 use crate::wire::Shared;
 use crate::wire::attributes::Attributes;
 use crate::wire::caller::PartnerCaller;
@@ -46,8 +46,16 @@ struct PartnerOut {
 
 impl PartnerOut {
     fn new(partner: Partner) -> Result<Self, Refusal> {
-        let Partner { handle, brand, country, logo_url, webhook_url, redirect_url, clients_add_numbers, settings } =
-            partner;
+        let Partner {
+            handle,
+            brand,
+            country,
+            logo_url,
+            webhook_url,
+            redirect_url,
+            clients_add_numbers,
+            settings,
+        } = partner;
         Ok(PartnerOut {
             allow_client_to_add_phone_no: clients_add_numbers,
             billing_system: "none",
@@ -60,7 +68,8 @@ impl PartnerOut {
             partner_redirect_url: redirect_url,
             payment_required: false,
             publishable_key: None,
-            settings: RawValue::from_string(settings).map_err(|_| Refusal::bug("stored settings are no JSON"))?,
+            settings: RawValue::from_string(settings)
+                .map_err(|_| Refusal::bug("stored settings are no JSON"))?,
             webhook_url,
         })
     }

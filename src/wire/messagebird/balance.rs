@@ -38,7 +38,8 @@ async fn view(State(state): State<Shared>, caller: Caller) -> Result<Json<Balanc
     let (payment, amount) =
         if balance.postpaid { ("postpaid", Amount::ZERO) } else { ("prepaid", balance.available()) };
     // A number from the integer, never through a float.
-    let amount = RawValue::from_string(amount.cents()).map_err(|_| Refusal::bug("an amount is no JSON number"))?;
+    let amount =
+        RawValue::from_string(amount.cents()).map_err(|_| Refusal::bug("an amount is no JSON number"))?;
     Ok(Json(Balance { payment, r#type: word(balance.currency), amount }))
 }
 

@@ -166,7 +166,8 @@ async fn list(
 ) -> Result<Json<Vec<ChildName>>, Refusal> {
     let mut reader = query.reader();
     let number = integer(0, LIMIT_MAX * PAGES_MAX);
-    let limit = reader.optional(&["limit"], &number).filter(|limit| *limit > 0).unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
+    let limit =
+        reader.optional(&["limit"], &number).filter(|limit| *limit > 0).unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
     let page = reader.optional(&["page"], integer(0, PAGES_MAX));
     let offset = reader.optional(&["offset"], &number);
     reader.finish()?;

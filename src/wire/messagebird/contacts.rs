@@ -177,8 +177,10 @@ async fn list(
     reader.finish()?;
     let msisdn = filter.msisdn.map(|msisdn| msisdn.to_string());
     let name = filter.name.clone();
-    let filters: Vec<(&str, &str)> =
-        [("msisdn", msisdn.as_deref()), ("name", name.as_deref())].into_iter().filter_map(|(n, v)| Some((n, v?))).collect();
+    let filters: Vec<(&str, &str)> = [("msisdn", msisdn.as_deref()), ("name", name.as_deref())]
+        .into_iter()
+        .filter_map(|(n, v)| Some((n, v?)))
+        .collect();
     let listing = contact::list(&state.store, caller.scope, filter, page).await?;
     Ok(Json(page::envelope(&origin, "/contacts", &filters, page, listing, |contact| {
         ContactBody::new(contact, &origin)
@@ -259,7 +261,11 @@ async fn replace(
 /// Delete a contact
 #[utoipa::path(delete, path = "/contacts/{id}", tag = "Contacts", security(("AccessKey" = [])), params(("id" = String, Path)),
     responses((status = 204), (status = 401, body = Errors), (status = 404, body = Errors)))]
-async fn delete(State(state): State<Shared>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(
+    State(state): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
     let id = contact_id(&id)?;
     state.store.write((caller.scope, id), contact::delete).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -60,7 +60,11 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
     respond(rendered.status, rendered.header, &Errors { errors: rendered.errors })
 }
 
-fn respond(status: StatusCode, header: Option<(HeaderName, HeaderValue)>, body: &impl Serialize) -> Response<Body> {
+fn respond(
+    status: StatusCode,
+    header: Option<(HeaderName, HeaderValue)>,
+    body: &impl Serialize,
+) -> Response<Body> {
     let mut response = (status, axum::Json(body)).into_response();
     if let Some((name, value)) = header {
         response.headers_mut().insert(name, value);
@@ -72,9 +76,11 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
     const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
     const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
     match refusal {
-        Refusal::Core(Error::Invalid(violations)) => {
-            Rendered { status: UNPROCESSABLE, errors: violations.iter().map(violation).collect(), header: None }
-        }
+        Refusal::Core(Error::Invalid(violations)) => Rendered {
+            status: UNPROCESSABLE,
+            errors: violations.iter().map(violation).collect(),
+            header: None,
+        },
         // A suspended account's key is refused like a wrong one: other statuses hide the reason from three SDKs.
         Refusal::Core(Error::Unauthenticated | Error::Suspended) => Rendered {
             status: StatusCode::UNAUTHORIZED,
@@ -84,9 +90,12 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
         Refusal::Core(Error::Forbidden) => {
             Rendered::one(StatusCode::FORBIDDEN, 2, "Request not allowed (insufficient permissions)")
         }
-        Refusal::Core(Error::NotFound(noun)) => Rendered::one(NOT_FOUND, 20, format!("{} not found", noun.name())),
+        Refusal::Core(Error::NotFound(noun)) => {
+            Rendered::one(NOT_FOUND, 20, format!("{} not found", noun.name()))
+        }
         Refusal::Core(Error::Limited { retry_after: wait }) => {
-            Rendered::one(StatusCode::TOO_MANY_REQUESTS, 21, "Too many requests").with(RETRY_AFTER, retry_after(*wait))
+            Rendered::one(StatusCode::TOO_MANY_REQUESTS, 21, "Too many requests")
+                .with(RETRY_AFTER, retry_after(*wait))
         }
         Refusal::Core(Error::Unavailable(_)) => {
             let second = HeaderValue::from_static("1");
@@ -180,7 +189,9 @@ fn sentence(violation: &Violation) -> String {
     let Violation { field, code } = violation;
     match code {
         Code::Required | Code::Blank => format!("{field}: This value should not be blank."),
-        Code::TooLong(max) => format!("{field}: This value is too long. It should have {max} characters or less."),
+        Code::TooLong(max) => {
+            format!("{field}: This value is too long. It should have {max} characters or less.")
+        }
         Code::Invalid
         | Code::TooMany(_)
         | Code::OutOfRange(..)

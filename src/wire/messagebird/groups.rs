@@ -195,7 +195,11 @@ async fn put(
 /// Delete a group
 #[utoipa::path(delete, path = "/groups/{id}", tag = "Groups", security(("AccessKey" = [])), params(("id" = String, Path)),
     responses((status = 204), (status = 401, body = Errors), (status = 404, body = Errors)))]
-async fn delete(State(state): State<Shared>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(
+    State(state): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
     state.store.write((caller.scope, group_id(&id)?), group::delete).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -32,7 +32,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Page {
         move |text: &str| if text.trim().is_empty() { Ok(0) } else { parse(text) }
     };
     // Ruby's default list calls send limit=0.
-    let limit = reader.optional(&["limit"], or_empty(|text| integer(0, LIMIT_MAX)(text))).filter(|limit| *limit > 0);
+    let limit =
+        reader.optional(&["limit"], or_empty(|text| integer(0, LIMIT_MAX)(text))).filter(|limit| *limit > 0);
     let offset = reader.optional(&["offset"], or_empty(|text| integer(0, OFFSET_MAX)(text)));
     Page { limit: limit.unwrap_or(LIMIT_DEFAULT), offset: offset.unwrap_or(0) }
 }

@@ -1,13 +1,14 @@
 //! Checks that hold at every moment: the ledger is balanced, and every kept count is what counting gives.
 
-use rookery::core::ledger::{self, Audit};
 use rookery::core::Result;
+use rookery::core::ledger::{self, Audit};
 use store::{Rx, Store, Tx, sql};
 
 pub async fn check(store: &Store) {
     // In a unit, since a scan's deadline is for requests.
-    let wrong: Result<(Audit, Vec<String>)> =
-        store.write((), async |tx: &mut Tx, (): &()| Ok((ledger::audit(tx, &()).await?, counts(tx).await?))).await;
+    let wrong: Result<(Audit, Vec<String>)> = store
+        .write((), async |tx: &mut Tx, (): &()| Ok((ledger::audit(tx, &()).await?, counts(tx).await?)))
+        .await;
     let (audit, counts) = wrong.expect("the checks run");
     assert_eq!(audit, Audit::default(), "the books");
     assert!(counts.is_empty(), "kept counts that are wrong: {counts:?}");
@@ -16,7 +17,9 @@ pub async fn check(store: &Store) {
 async fn counts(rx: &mut Rx) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let mut note = |what: &str, rows: Vec<(i64, i64, i64)>| {
-        wrong.extend(rows.iter().map(|(account, kept, counted)| format!("{what} of {account}: {kept}, not {counted}")));
+        wrong.extend(
+            rows.iter().map(|(account, kept, counted)| format!("{what} of {account}: {kept}, not {counted}")),
+        );
     };
     let rows = rx
         .all(

@@ -189,8 +189,9 @@ impl Answer {
         if self.body.is_empty() {
             return Value::Null;
         }
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{} {}: {error}", self.status, String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("{} {}: {error}", self.status, String::from_utf8_lossy(&self.body))
+        })
     }
 
     /// Insists on a status and hands over the JSON.
