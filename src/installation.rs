@@ -86,7 +86,6 @@ fn master_key(settings: &Settings, engine: Engine, entropy: &Entropy) -> Result<
 /// Makes a key's file. It is written aside and then linked under its name: of several processes at once one wins, and
 /// whoever finds the file finds it whole.
 fn make_key(folder: &Path, path: &Path, entropy: &Entropy) -> std::io::Result<()> {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut drawn = [0u8; 40];
     entropy.fill(&mut drawn);
     let (key, name) = drawn.split_at(32);
@@ -105,6 +104,10 @@ fn make_key(folder: &Path, path: &Path, entropy: &Entropy) -> std::io::Result<()
         // The name must be on disk before anything is sealed with the key.
         _ => std::fs::File::open(folder)?.sync_all(),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -92,7 +92,7 @@ async fn connection(
         None => serve(stream, Connection { peer: peer.ip(), is_tls: false }, answers, watcher).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher).await
+                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -171,7 +171,7 @@ impl Tls {
                     }
                     // Between the writes of the two files they may not fit each other: the next look decides.
                     Err(error) => {
-                        tracing::error!(%error, "the changed certificate cannot be used; the old one stays")
+                        tracing::error!(%error, "the changed certificate cannot be used; the old one stays");
                     }
                 }
             }

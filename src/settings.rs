@@ -19,7 +19,7 @@ pub struct Settings {
     #[serde(skip)]
     pub config: Option<PathBuf>,
 
-    /// Database: sqlite:PATH or postgres://… [default: sqlite:DATA_DIR/rookery.db]
+    /// Database: sqlite:PATH or postgres://… [default: `sqlite:DATA_DIR/rookery.db`]
     #[arg(long, global = true, value_name = "URL", env = "ROOKERY_DATABASE", hide_env_values = true)]
     pub database: Option<String>,
 
@@ -39,7 +39,7 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "FORMAT", env = "ROOKERY_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// The master key, 64 hexadecimal digits: environment ROOKERY_MASTER_KEY or file only, never an option.
+    /// The master key, 64 hexadecimal digits: environment `ROOKERY_MASTER_KEY` or file only, never an option.
     #[arg(skip)]
     #[serde(default)]
     pub master_key: Option<String>,
@@ -54,11 +54,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ServeSettings {
-    /// Addresses for HTTP, separated by commas; IPv6 as [::1]:8080. [default: 127.0.0.1:8080]
+    /// Addresses for HTTP, separated by commas; IPv6 as [`::1`]:8080. [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS", env = "ROOKERY_LISTEN", value_delimiter = ',')]
     pub listen: Vec<SocketAddr>,
 
-    /// What absolute links begin with, such as https://sms.example.com. [default: scheme and host of the request]
+    /// What absolute links begin with, such as <https://sms.example.com>. [default: scheme and host of the request]
     #[arg(long, value_name = "URL", env = "ROOKERY_PUBLIC_URL")]
     pub public_url: Option<String>,
 

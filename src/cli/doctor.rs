@@ -93,7 +93,7 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     findings.good("master key", "is the one of this database");
     match store.schema(MIGRATIONS).await {
         Ok(schema) => {
-            findings.good("database", format!("{:?} answers, schema {}", store.engine(), schema.found))
+            findings.good("database", format!("{:?} answers, schema {}", store.engine(), schema.found));
         }
         Err(error) => findings.bad("database", error.to_string()),
     }
@@ -105,10 +105,10 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     let audit = store.write((), async |tx: &mut store::Tx, (): &()| ledger::audit(tx, &()).await).await;
     match audit {
         Ok(audit) if audit == Audit::default() => {
-            findings.good("books", "balance, and every balance is its transfers' sum")
+            findings.good("books", "balance, and every balance is its transfers' sum");
         }
         Ok(audit) => {
-            findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this"))
+            findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this"));
         }
         Err(error) => findings.odd("books", format!("could not be checked: {error}")),
     }

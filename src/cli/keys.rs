@@ -169,7 +169,7 @@ fn list(keys: &[key::Key], json: bool) {
                     "mode": key.role.name(),
                     "name": key.name,
                     "createdDatetime": key.created.rfc3339_offset(),
-                    "revokedDatetime": key.revoked.map(|at| at.rfc3339_offset()),
+                    "revokedDatetime": key.revoked.map(super::super::core::time::Timestamp::rfc3339_offset),
                 })
             })
             .collect();

@@ -6,7 +6,7 @@
 
 use super::account::{self, AccountId, Status};
 use super::change::{self, Kind};
-use super::secret::{self, ACCESS_KEY_CHARS, Secret};
+use super::secret::{ACCESS_KEY_CHARS, Secret};
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -180,6 +180,7 @@ async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
 }
 
 /// Makes a key with the operator's rights.
+#[expect(clippy::ptr_arg, reason = "a unit takes its command by reference")]
 pub async fn create_operator(tx: &mut Tx, name: &String) -> Result<NewKey> {
     create(tx, Scope { root: AccountId(0), account: AccountId(0) }, Role::Operator, name).await
 }
@@ -300,12 +301,8 @@ impl<T: Default> Directory<T> {
         self.found.contains_key(hash)
     }
 
-    /// The principal, from memory or from the database; `None` for a key that opens nothing.
-    pub async fn find(&self, store: &Store, text: &str) -> Result<Option<Arc<Entry<T>>>> {
-        let hash = secret::hash(text);
-        if let Some(entry) = self.remembered(&hash) {
-            return Ok(Some(entry));
-        }
+    /// The principal from the database, remembered from now on; `None` for a key that opens nothing.
+    pub async fn look_up(&self, store: &Store, hash: [u8; 32]) -> Result<Option<Arc<Entry<T>>>> {
         // Taken before the read: what is read may be older than a change that is learnt of meanwhile.
         let generation = self.generation.load(Ordering::Acquire);
         let Some(principal) = store.read(hash, look_up).await? else {

@@ -381,6 +381,7 @@ mod tests {
         Attributes::read(&headers, Some(query), body.to_owned().into()).await
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
     fn as_is(text: &str) -> Result<String, Code> {
         Ok(text.to_owned())
     }

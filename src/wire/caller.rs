@@ -92,17 +92,16 @@ pub async fn authenticate(
         return Err(Error::Unauthenticated.into());
     };
     let hash = crate::core::secret::hash(key);
-    let entry = match state.keys.remembered(&hash) {
-        Some(entry) => Some(entry),
-        None => {
-            // Before the look-up, so that guessing stops; keys that were good go on working, though any change of any
-            // account has them looked up again.
-            let tries = state.wrong_keys.get(&from).filter(|_| state.limits && !state.keys.was_good(&hash));
-            if let Some(tries) = tries {
-                tries.check(WRONG_KEYS, state.now_us()).map_err(limited)?;
-            }
-            state.keys.find(&state.store, key).await?
+    let entry = if let Some(entry) = state.keys.remembered(&hash) {
+        Some(entry)
+    } else {
+        // Before the look-up, so that guessing stops; keys that were good go on working, though any change of any
+        // account has them looked up again.
+        let tries = state.wrong_keys.get(&from).filter(|_| state.limits && !state.keys.was_good(&hash));
+        if let Some(tries) = tries {
+            tries.check(WRONG_KEYS, state.now_us()).map_err(limited)?;
         }
+        state.keys.look_up(&state.store, hash).await?
     };
     let fits = |role: Role| match scheme {
         Scheme::AccessKey => matches!(role, Role::Live | Role::Test),

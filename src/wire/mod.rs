@@ -324,7 +324,7 @@ impl Service {
 /// The host that the request names: in HTTP/2 and in absolute form by its target, else by its header.
 fn host(parts: &request::Parts) -> Option<String> {
     let named = || parts.headers.get(HOST)?.to_str().ok();
-    parts.uri.authority().map(|authority| authority.as_str()).or_else(named).map(str::to_owned)
+    parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(named).map(str::to_owned)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -3,7 +3,11 @@
 //! Most drive the real router in this process through `support::TestApp`, with a clock that the test moves and ids from
 //! a seed; `command_line`, `server` and `sdk` start the real binary.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects; that it panics is the point")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what it expects; that it panics is the point"
+)]
 
 mod support;
 

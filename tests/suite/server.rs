@@ -315,7 +315,7 @@ async fn slow_and_silent_connections_are_cut_after_ten_seconds() {
             .collect();
         for thread in waiting {
             let (at, taken) = thread.join().unwrap();
-            let limits = Duration::from_millis(9_000)..Duration::from_millis(12_000);
+            let limits = Duration::from_secs(9)..Duration::from_secs(12);
             assert!(limits.contains(&taken), "connection {at} was cut after {taken:?}");
         }
     });
@@ -407,7 +407,7 @@ async fn nothing_that_was_answered_is_lost_by_sigkill() {
             .collect();
         let begun = Instant::now();
         while count.load(Ordering::Relaxed) < WANTED {
-            assert!(begun.elapsed() < Duration::from_secs(60), "too slow: {count:?}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "too slow: {count:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
         stop.store(true, Ordering::Relaxed);

@@ -167,6 +167,7 @@ async fn postgres_needs_a_master_key_and_real_commits() {
     assert!(!home.folder().join("master.key").exists(), "a key beside a shared database would be lost");
 
     let (client, connection) = tokio_postgres::connect(home.url(), tokio_postgres::NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "awaited below")]
     let driver = tokio::spawn(connection);
     let name = client.query_one("SELECT current_database()", &[]).await.unwrap().get::<_, String>(0);
     let alter = |value: &str| format!("ALTER DATABASE {name} SET synchronous_commit = {value}");

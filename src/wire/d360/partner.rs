@@ -23,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// The thirteen fields; an unset URL is left out, an unset logo is `null`.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "the vendor's fields")]
 struct PartnerOut {
     allow_client_to_add_phone_no: bool,
     billing_system: &'static str,

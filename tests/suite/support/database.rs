@@ -56,6 +56,7 @@ fn on(server: &str, database: &str) -> String {
 async fn create(server: &str, name: &str) {
     let (client, connection) =
         tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("the test server answers");
+    #[expect(clippy::disallowed_methods, reason = "awaited below")]
     let driver = tokio::spawn(connection);
     client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database is made");
     drop(client);

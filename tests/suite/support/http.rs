@@ -1,6 +1,7 @@
 //! A minimal HTTP/1.1 client that sends exactly the bytes it is told to and reads one answer at a time.
 
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -17,17 +18,10 @@ pub struct Client<S = TcpStream> {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
 impl Reply {
-    /// A header's value, or nothing.
-    pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
-        found.map_or("", |(_, value)| value)
-    }
-
     /// The body.
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -75,13 +69,12 @@ impl<S: Read + Write> Client<S> {
     pub fn ask(&mut self, method: &str, target: &str, key: &str, form: Option<&str>) -> Reply {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
         if !key.is_empty() {
-            head.push_str(&format!("Authorization: AccessKey {key}\r\n"));
+            write!(head, "Authorization: AccessKey {key}\r\n").unwrap();
         }
         if let Some(form) = form {
             let length = form.len();
-            head.push_str(&format!(
-                "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n"
-            ));
+            write!(head, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n")
+                .unwrap();
         }
         self.send(format!("{head}\r\n{}", form.unwrap_or_default()).as_bytes());
         self.read()
@@ -128,7 +121,7 @@ impl<S: Read + Write> Client<S> {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         let body = String::from_utf8(body).map_err(|_| broken("the body is not UTF-8"))?;
-        Ok(Reply { status, headers, body })
+        Ok(Reply { status, body })
     }
 
     /// Whether the server has closed the connection; waits for it.

@@ -275,6 +275,7 @@ fn addresses_in(log: &str, scheme: &str) -> Vec<SocketAddr> {
 
 /// Asks until the answer is the wanted one, for one second: the time in which a server takes up a change by command.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 pub fn within_a_second<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl FnMut() -> T) {
     let begun = Instant::now();
     loop {

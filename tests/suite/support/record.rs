@@ -27,6 +27,7 @@ impl Record {
     }
 
     /// Shows a value under a name from here on and in what is recorded already.
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     pub fn name(&mut self, name: &str, value: impl ToString) {
         self.names.push((value.to_string(), format!("<{name}>")));
     }
@@ -137,6 +138,7 @@ fn shown(answer: &Answer) -> String {
     }
 }
 
+#[expect(clippy::many_single_char_names, reason = "the five parts of a UUID")]
 fn form(word: &str) -> Option<&'static str> {
     let hex = |word: &str, length: usize| {
         word.len() == length && word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
