@@ -11,12 +11,22 @@
 
 mod support;
 
+mod authentication;
+mod bad_input;
 mod balance;
+mod bodies;
 mod child_accounts;
 mod command_line;
 mod contacts;
+mod conventions;
+mod exact;
 mod groups;
+mod home;
+mod limits;
+mod log_watch;
+mod matrix;
 mod openapi;
+mod own_pages;
 mod partner_api;
 mod samples;
 mod sdk;

@@ -1,0 +1,628 @@
+//! The account matrix: every endpoint that the routers know, called by everybody who may not, and by its owner first.
+//!
+//! The rows are `Service::endpoints()`, which the routers themselves tell: a new endpoint joins by itself. What the
+//! matrix cannot guess (what stands behind a placeholder, what a body must hold, who owns a new product's objects) is in
+//! the three small tables at the end; where they do not know an endpoint the test fails and says what to add.
+
+use crate::support::{Answer, TestApp, live, partner_api, test};
+use rookery::core::account::{self, NewAccount};
+use rookery::core::key;
+use rookery::wire::{Endpoint, Service};
+use serde_json::{Value, json};
+
+/// How a request carries its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Authorization,
+    Query,
+    ApiKey,
+}
+
+const ALL: [By; 3] = [By::Authorization, By::Query, By::ApiKey];
+
+/// Everybody who calls. The owner is a partner with one child whose objects are asked for.
+struct World {
+    app: TestApp,
+    partner: NewAccount,
+    child: NewAccount,
+    sibling: NewAccount,
+    other_partner: NewAccount,
+    other_child: NewAccount,
+    suspended_partner: NewAccount,
+    child_of_suspended: NewAccount,
+    suspended_child: NewAccount,
+    deleted_partner: NewAccount,
+    deleted_child: NewAccount,
+    operator: String,
+}
+
+impl World {
+    async fn new() -> Self {
+        let app = TestApp::new().await;
+        let partner = app.partner("Ownerly Holdings").await;
+        let child = app.child(partner.account.id, "Ownerly Bakery").await;
+        let sibling = app.child(partner.account.id, "Sibling Cafe").await;
+        let other_partner = app.partner("Stranger Group").await;
+        let other_child = app.child(other_partner.account.id, "Stranger Shop").await;
+        let suspended_partner = app.partner("Idle Group").await;
+        let child_of_suspended = app.child(suspended_partner.account.id, "Idle Shop").await;
+        let suspended_child = app.child(other_partner.account.id, "Idle Bakery").await;
+        let deleted_partner = app.partner("Gone Group").await;
+        let deleted_child = app.child(other_partner.account.id, "Gone Shop").await;
+        for suspended in [&suspended_partner, &suspended_child] {
+            app.store.write(suspended.account.id, account::suspend).await.expect("an account is suspended");
+        }
+        for deleted in [&deleted_partner, &deleted_child] {
+            app.store.write(deleted.account.id, account::delete).await.expect("an account is deleted");
+        }
+        let operator = app.store.write(String::new(), key::create_operator).await.expect("an operator's key");
+        app.notice_changes().await;
+        let operator = operator.text.reveal().to_owned();
+        let (api_key, handle) = partner_api(&partner);
+        let address = json!({
+            "webhook_url": "https://ownerly.example/hook",
+            "partner_redirect_url": "https://ownerly.example/back",
+        });
+        let target = format!("/api/v2/partners/{handle}");
+        app.request("PATCH", &target).header("x-api-key", api_key).json(&address).send().await.expect(200);
+        World {
+            app,
+            partner,
+            child,
+            sibling,
+            other_partner,
+            other_child,
+            suspended_partner,
+            child_of_suspended,
+            suspended_child,
+            deleted_partner,
+            deleted_child,
+            operator,
+        }
+    }
+
+    /// Fresh objects of the owner: a contact that is in a group, and a child account.
+    async fn objects(&self, number: u64) -> Objects {
+        let key = live(&self.child);
+        let msisdn = 31_655_500_000 + number;
+        let contact = json!({"msisdn": msisdn, "firstName": format!("Zephyrine{number}x"),
+            "lastName": format!("Quillon{number}x"), "custom1": format!("Marzipan{number}x")});
+        let made = self.app.request("POST", "/contacts").key(key).json(&contact).send().await.expect(201);
+        let group = json!({"name": format!("Tangerine{number}x")});
+        let grouped = self.app.request("POST", "/groups").key(key).json(&group).send().await.expect(201);
+        let (contact_id, group_id) = (text(&made["id"]), text(&grouped["id"]));
+        let target = format!("/groups/{group_id}/contacts");
+        self.app
+            .request("PUT", &target)
+            .key(key)
+            .json(&json!({"ids": [contact_id]}))
+            .send()
+            .await
+            .expect(204);
+        let child = json!({"name": format!("Hollowbrook{number}x")});
+        let key = live(&self.partner);
+        let child =
+            self.app.request("POST", "/child-accounts").key(key).json(&child).send().await.expect(201);
+        let mut private: Vec<String> = ["Zephyrine", "Quillon", "Marzipan", "Tangerine", "Hollowbrook"]
+            .iter()
+            .map(|name| format!("{name}{number}x"))
+            .collect();
+        private.extend([msisdn.to_string(), contact_id.clone(), group_id.clone(), child["id"].to_string()]);
+        private.push(text(&child["signingKey"]));
+        for key in child["accessKeys"].as_array().expect("keys") {
+            private.extend([text(&key["id"]), text(&key["key"])]);
+        }
+        let handle = partner_api(&self.partner).1.to_owned();
+        Objects {
+            contact: contact_id,
+            group: group_id,
+            child: child["id"].to_string(),
+            handle,
+            fresh: number,
+            private,
+        }
+    }
+
+    /// Everything of the owner that nobody else may learn.
+    fn private(&self, objects: &Objects) -> Vec<String> {
+        let mut private = objects.private.clone();
+        for owner in [&self.partner, &self.child] {
+            private.extend([owner.account.id.to_string(), owner.account.name.clone()]);
+            private.push(owner.signing_key.reveal().to_owned());
+            for key in &owner.keys {
+                private.extend([key.id.hyphenated(), key.id.to_string(), key.text.reveal().to_owned()]);
+            }
+        }
+        let (api_key, handle) = partner_api(&self.partner);
+        private.extend([api_key.to_owned(), handle.to_owned(), "ownerly.example".to_owned()]);
+        private
+    }
+
+    /// What the owner sees of the objects.
+    async fn seen(&self, objects: &Objects) -> Vec<Vec<u8>> {
+        let Objects { contact, group, child, handle, .. } = objects;
+        let mut seen = Vec::new();
+        for target in
+            [format!("/contacts/{contact}"), format!("/groups/{group}"), format!("/groups/{group}/contacts")]
+        {
+            seen.push(self.app.request("GET", &target).key(live(&self.child)).send().await.body);
+        }
+        for target in [format!("/child-accounts/{child}"), "/child-accounts".to_owned()] {
+            seen.push(self.app.request("GET", &target).key(live(&self.partner)).send().await.body);
+        }
+        let call = self.app.request("GET", &format!("/api/v2/partners/{handle}"));
+        seen.push(call.header("x-api-key", partner_api(&self.partner).0).send().await.body);
+        seen
+    }
+
+    async fn call(&self, row: &Row, objects: &Objects, key: Option<(By, &str)>) -> Seen {
+        let mut target = row.target(objects);
+        if let Some((By::Query, key)) = key {
+            target = format!("{target}?access_key={key}");
+        }
+        let mut call = self.app.request(&row.endpoint.method, &target);
+        match key {
+            Some((By::Authorization, key)) => call = call.key(key),
+            Some((By::ApiKey, key)) => call = call.header("x-api-key", key),
+            Some((By::Query, _)) | None => {}
+        }
+        let body = row.body(objects);
+        if let Some(body) = &body {
+            call = call.json(body);
+        }
+        let sent = format!("{target} {}", body.unwrap_or_default());
+        Seen { answer: call.send().await, sent }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+/// What a placeholder or a body may name.
+#[derive(Clone)]
+struct Objects {
+    contact: String,
+    group: String,
+    child: String,
+    handle: String,
+    /// Makes the numbers and names in bodies different for each call that creates.
+    fresh: u64,
+    private: Vec<String>,
+}
+
+impl Objects {
+    /// The ids of nothing, in the right form.
+    fn ghosts(fresh: u64) -> Self {
+        let id = "0123456789abcdef0123456789abcdef".to_owned();
+        Objects {
+            contact: id.clone(),
+            group: id,
+            child: "1000000".into(),
+            handle: "Zz9Zz9PA".into(),
+            fresh,
+            private: Vec::new(),
+        }
+    }
+}
+
+struct Seen {
+    answer: Answer,
+    sent: String,
+}
+
+impl Seen {
+    /// What may not be in the answer, and is: unless the caller has sent it.
+    fn leaks(&self, private: &[String]) -> Vec<String> {
+        let shown = format!("{:?} {}", self.answer.headers, String::from_utf8_lossy(&self.answer.body));
+        private.iter().filter(|one| shown.contains(*one) && !self.sent.contains(*one)).cloned().collect()
+    }
+
+    /// Status, headers and body without the request's id.
+    fn modulo_id(&self) -> String {
+        let mut headers = self.answer.headers.clone();
+        let id = headers.remove("x-request-id").expect("every answer has a request id");
+        let body = String::from_utf8_lossy(&self.answer.body).replace(id.to_str().expect("an id"), "");
+        format!("{} {headers:?} {body}", self.answer.status)
+    }
+}
+
+/// One endpoint, with what has gone wrong with it.
+struct Row {
+    endpoint: Endpoint,
+    takes_body: bool,
+    wrong: Vec<String>,
+}
+
+impl Row {
+    fn new(endpoint: Endpoint, document: &Value) -> Self {
+        let operation = &document["paths"][&endpoint.path][endpoint.method.to_lowercase()];
+        Row { takes_body: operation.get("requestBody").is_some(), endpoint, wrong: Vec::new() }
+    }
+
+    fn name(&self) -> String {
+        format!("{} {} {}", self.endpoint.surface, self.endpoint.method, self.endpoint.path)
+    }
+
+    fn target(&self, objects: &Objects) -> String {
+        let parts = self.endpoint.path.split('/').map(|part| match part.strip_prefix('{') {
+            Some(name) => {
+                let name = name.trim_end_matches('}');
+                behind(&self.endpoint, name, objects).unwrap_or_else(|| {
+                    panic!(
+                        "{}: what is behind {{{name}}}? Add it to `behind` in tests/suite/matrix.rs.",
+                        self.name()
+                    )
+                })
+            }
+            None => part.to_owned(),
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
+
+    fn body(&self, objects: &Objects) -> Option<Value> {
+        let body = body(&self.endpoint, objects);
+        assert!(
+            body.is_some() || !self.takes_body,
+            "{}: the document says that it takes a body. Add one that it accepts to `body` in tests/suite/matrix.rs.",
+            self.name()
+        );
+        body
+    }
+
+    fn has_object(&self) -> bool {
+        self.endpoint.path.contains('{')
+    }
+
+    fn check(&mut self, right: bool, cell: &str, seen: &Seen) {
+        if !right {
+            let body = String::from_utf8_lossy(&seen.answer.body);
+            self.wrong.push(format!(
+                "{}, {cell}: {} {body} to {}",
+                self.name(),
+                seen.answer.status,
+                seen.sent
+            ));
+        }
+    }
+
+    fn check_refused(&mut self, refusal: (u16, Value), cell: &str, seen: &Seen, private: &[String]) {
+        let (status, body) = refusal;
+        self.check(seen.answer.status.as_u16() == status && seen.answer.json() == body, cell, seen);
+        self.check(seen.leaks(private).is_empty(), &format!("{cell}, leaks {:?}", seen.leaks(private)), seen);
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_the_owner_gets_anything_from_any_endpoint() {
+    let world = Box::pin(World::new()).await;
+    let document: Value = serde_json::from_str(&Service::openapi()).expect("the document is JSON");
+    let endpoints = Service::endpoints();
+    assert!(endpoints.len() > 20, "the routers tell their endpoints: {endpoints:?}");
+    let mut wrong = Vec::new();
+    for (number, endpoint) in (1..).zip(endpoints) {
+        let mut row = Row::new(endpoint, &document);
+        owner_succeeds(&world, &mut row, number * 100).await;
+        strangers_fail(&world, &mut row, number * 100 + 10).await;
+        test_key(&world, &mut row, number * 100 + 50).await;
+        wrong.append(&mut row.wrong);
+    }
+    assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    world.app.settle().await;
+}
+
+/// Proves the row: that what the others are refused does exist and works.
+async fn owner_succeeds(world: &World, row: &mut Row, number: u64) {
+    let product = product(world, &row.endpoint);
+    for (number, by) in (number..).zip(product.takes) {
+        let objects = world.objects(number).await;
+        let seen = world.call(row, &objects, Some((*by, product.owner))).await;
+        row.check(seen.answer.status.is_success(), &format!("the owner, by {by:?}"), &seen);
+    }
+}
+
+async fn strangers_fail(world: &World, row: &mut Row, number: u64) {
+    let product = product(world, &row.endpoint);
+    let objects = world.objects(number).await;
+    let private = world.private(&objects);
+    let before = world.seen(&objects).await;
+
+    let nobody = world.call(row, &objects, None).await;
+    row.check_refused((product.refused)(), "no key", &nobody, &private);
+    for (cell, key) in product.wrong_keys {
+        for by in ALL {
+            let seen = world.call(row, &objects, Some((by, &key))).await;
+            row.check_refused((product.refused)(), &format!("{cell}, by {by:?}"), &seen, &private);
+        }
+    }
+    for by in ALL.into_iter().filter(|by| !product.takes.contains(by)) {
+        let seen = world.call(row, &objects, Some((by, product.owner))).await;
+        row.check_refused(
+            (product.refused)(),
+            &format!("the owner's key in the wrong place, by {by:?}"),
+            &seen,
+            &private,
+        );
+    }
+    for by in product.takes {
+        for (cell, key) in &product.suspended {
+            let seen = world.call(row, &objects, Some((*by, key))).await;
+            row.check_refused((product.stopped)(), &format!("{cell}, by {by:?}"), &seen, &private);
+        }
+        for (cell, key) in &product.unprivileged {
+            let seen = world.call(row, &objects, Some((*by, key))).await;
+            row.check_refused((product.forbidden)(), &format!("{cell}, by {by:?}"), &seen, &private);
+        }
+    }
+    for (number, (cell, key)) in (number + 1..).zip(&product.strangers) {
+        for (number, by) in (number * 10..).zip(product.takes) {
+            let cell = format!("{cell}, by {by:?}");
+            let asked = Objects { fresh: number, ..objects.clone() };
+            let theirs = world.call(row, &asked, Some((*by, key))).await;
+            row.check(
+                theirs.leaks(&private).is_empty(),
+                &format!("{cell}, leaks {:?}", theirs.leaks(&private)),
+                &theirs,
+            );
+            if row.has_object() {
+                let ghost = world.call(row, &Objects::ghosts(number), Some((*by, key))).await;
+                row.check(
+                    theirs.modulo_id() == ghost.modulo_id(),
+                    &format!("{cell}, differs from a ghost"),
+                    &theirs,
+                );
+                row.check(theirs.answer.status.is_client_error(), &cell, &theirs);
+            } else {
+                row.check(theirs.answer.status.is_success(), &format!("{cell}, on its own"), &theirs);
+            }
+        }
+    }
+    let after = world.seen(&objects).await;
+    if before != after {
+        row.wrong.push(format!("{}: a stranger has changed what the owner sees", row.name()));
+    }
+}
+
+/// A test key reads and writes the address book for real; a partner's writes with it are only answered.
+async fn test_key(world: &World, row: &mut Row, number: u64) {
+    let product = product(world, &row.endpoint);
+    for (number, by) in (number..).zip(product.takes) {
+        let objects = world.objects(number).await;
+        let before = world.seen(&objects).await;
+        let seen = world.call(row, &objects, Some((*by, product.test))).await;
+        let cell = format!("a test key, by {by:?}");
+        match product.on_test {
+            OnTest::Refused => {
+                let private = world.private(&objects);
+                row.check_refused((product.refused)(), &cell, &seen, &private);
+            }
+            OnTest::Real | OnTest::Rehearsed => row.check(seen.answer.status.is_success(), &cell, &seen),
+        }
+        if product.on_test != OnTest::Real && world.seen(&objects).await != before {
+            row.wrong.push(format!("{}, {cell}: it was done for real", row.name()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_in_a_body_is_one_that_does_not_exist() {
+    let world = Box::pin(World::new()).await;
+    let objects = world.objects(1).await;
+    let key = live(&world.sibling);
+    let group = world.app.request("POST", "/groups").key(key).form("name=Mine").send().await.expect(201);
+    let group = text(&group["id"]);
+    let ghost = Objects::ghosts(0).contact;
+    for (method, target) in [
+        ("PUT", format!("/groups/{group}")),
+        ("PUT", format!("/groups/{group}/contacts")),
+        ("DELETE", format!("/groups/{group}/contacts")),
+    ] {
+        let ask = async |id: &str| {
+            let answer = world.app.request(method, &target).key(key).json(&json!({"ids": [id]})).send().await;
+            (answer.status.as_u16(), answer.json())
+        };
+        let (status, body) = ask(&objects.contact).await;
+        assert_eq!((status, &body), (404, &ask(&ghost).await.1), "{method} {target}");
+    }
+    let remove = async |id: &str| {
+        let target = format!("/groups/{group}/contacts/{id}");
+        let answer = world.app.request("DELETE", &target).key(key).send().await;
+        (answer.status.as_u16(), answer.json())
+    };
+    assert_eq!(remove(&objects.contact).await, remove(&ghost).await);
+    assert_eq!(remove(&ghost).await.0, 404);
+    let mine =
+        world.app.request("GET", &format!("/groups/{group}/contacts")).key(key).send().await.expect(200);
+    assert_eq!(mine["totalCount"], 0);
+    world.app.settle().await;
+}
+
+#[tokio::test]
+async fn numbers_and_names_of_somebody_else_find_nothing_and_may_be_used_again() {
+    let world = Box::pin(World::new()).await;
+    let objects = world.objects(1).await;
+    for stranger in [&world.sibling, &world.partner, &world.other_child, &world.other_partner] {
+        let key = live(stranger);
+        let get = async |target: &str| world.app.request("GET", target).key(key).send().await;
+        for (theirs, nobodys) in [
+            ("31655500001", "31655599999"),
+            ("Zephyrine1x", "Nobody"),
+            ("zephyrine1x%20quillon1x", "Nobody%20At"),
+        ] {
+            let found = get(&format!("/contacts/{theirs}")).await;
+            assert_eq!(
+                (found.status.as_u16(), &found.json()),
+                (404, &get(&format!("/contacts/{nobodys}")).await.json())
+            );
+        }
+        for filter in ["msisdn=31655500001", "name=Zephyrine"] {
+            assert_eq!(get(&format!("/contacts?{filter}")).await.expect(200)["totalCount"], 0, "{filter}");
+        }
+        let same = json!({"msisdn": 31_655_500_001_i64});
+        let made = world.app.request("POST", "/contacts").key(key).json(&same).send().await.expect(201);
+        assert_ne!(made["id"], objects.contact.as_str());
+    }
+    world.app.settle().await;
+}
+
+/// What a key of the account's test mode does on a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnTest {
+    Real,
+    Rehearsed,
+    Refused,
+}
+
+/// Who is who on a product, and what the refusals look like.
+struct Product<'a> {
+    owner: &'a str,
+    test: &'a str,
+    on_test: OnTest,
+    /// Where a key may stand; anywhere else is no key.
+    takes: &'static [By],
+    /// Refused like no key at all.
+    wrong_keys: Vec<(&'static str, String)>,
+    suspended: Vec<(&'static str, &'a str)>,
+    /// Good keys of accounts that the product is not for.
+    unprivileged: Vec<(&'static str, &'a str)>,
+    /// Good keys of accounts that do not own the objects.
+    strangers: Vec<(&'static str, &'a str)>,
+    refused: fn() -> (u16, Value),
+    stopped: fn() -> (u16, Value),
+    forbidden: fn() -> (u16, Value),
+}
+
+/// The products: who owns what, and who is refused how.
+fn product<'a>(world: &'a World, endpoint: &Endpoint) -> Product<'a> {
+    let incorrect = || {
+        let error = json!({
+            "code": 2,
+            "description": "Request not allowed (incorrect access_key)",
+            "parameter": "access_key",
+        });
+        (401, json!({"errors": [error]}))
+    };
+    let api = |account| partner_api(account).0;
+    let mut wrong_keys = vec![
+        ("a bad key", "A1b2C3d4E5f6G7h8I9j0K1l2M".to_owned()),
+        ("a bad test key", "test_A1b2C3d4E5f6G7h8I9j0K1l2M".to_owned()),
+        ("an operator's key", world.operator.clone()),
+        ("a signing key", world.child.signing_key.reveal().to_owned()),
+        ("a deleted child's key", live(&world.deleted_child).to_owned()),
+        ("a deleted child's test key", test(&world.deleted_child).to_owned()),
+        ("a deleted partner's key", live(&world.deleted_partner).to_owned()),
+        ("a deleted partner's API key", api(&world.deleted_partner).to_owned()),
+    ];
+    match endpoint.surface {
+        "rest" => {
+            wrong_keys.push(("the partner's API key", api(&world.partner).to_owned()));
+            Product {
+                owner: live(&world.child),
+                test: test(&world.child),
+                on_test: OnTest::Real,
+                takes: &[By::Authorization, By::Query],
+                wrong_keys,
+                suspended: vec![
+                    ("a suspended child", live(&world.suspended_child)),
+                    ("a suspended child's test key", test(&world.suspended_child)),
+                    ("a suspended partner's child", live(&world.child_of_suspended)),
+                    ("a suspended partner", live(&world.suspended_partner)),
+                ],
+                unprivileged: Vec::new(),
+                strangers: vec![
+                    ("another child", live(&world.sibling)),
+                    ("the owner's partner", live(&world.partner)),
+                    ("another partner's child", live(&world.other_child)),
+                    ("another partner's test key", test(&world.other_partner)),
+                ],
+                refused: incorrect,
+                stopped: incorrect,
+                forbidden: || unreachable!("the rest host is for all accounts"),
+            }
+        }
+        "partner-accounts" => {
+            wrong_keys.push(("the partner's API key", api(&world.partner).to_owned()));
+            Product {
+                owner: live(&world.partner),
+                test: test(&world.partner),
+                on_test: OnTest::Rehearsed,
+                takes: &[By::Authorization, By::Query],
+                wrong_keys,
+                suspended: vec![
+                    ("a suspended partner", live(&world.suspended_partner)),
+                    ("a suspended partner's test key", test(&world.suspended_partner)),
+                    ("a suspended partner's child", live(&world.child_of_suspended)),
+                    ("a suspended child", live(&world.suspended_child)),
+                ],
+                unprivileged: vec![
+                    ("the partner's child", live(&world.child)),
+                    ("the partner's child's test key", test(&world.child)),
+                    ("another partner's child", live(&world.other_child)),
+                ],
+                strangers: vec![
+                    ("another partner", live(&world.other_partner)),
+                    ("another partner's test key", test(&world.other_partner)),
+                ],
+                refused: incorrect,
+                stopped: incorrect,
+                forbidden: || (403, json!({"message": "Not privileged to request the resource."})),
+            }
+        }
+        "hub" => {
+            wrong_keys.push(("the partner's access key", live(&world.partner).to_owned()));
+            wrong_keys.push(("the partner's child's key", live(&world.child).to_owned()));
+            Product {
+                owner: api(&world.partner),
+                test: test(&world.partner),
+                on_test: OnTest::Refused,
+                takes: &[By::ApiKey],
+                wrong_keys,
+                suspended: vec![("a suspended partner", api(&world.suspended_partner))],
+                unprivileged: Vec::new(),
+                strangers: vec![("another partner", api(&world.other_partner))],
+                refused: || (401, meta(401, "Invalid or missing API key")),
+                stopped: || (403, meta(403, "The account is suspended")),
+                forbidden: || unreachable!("only partners have keys of the hub"),
+            }
+        }
+        surface => panic!("who owns the objects of {surface}? Add it to `product` in tests/suite/matrix.rs."),
+    }
+}
+
+fn meta(status: u16, message: &str) -> Value {
+    json!({"meta": {"developer_message": message, "http_code": status, "success": false}})
+}
+
+/// The object that a placeholder of a path names.
+fn behind(endpoint: &Endpoint, placeholder: &str, objects: &Objects) -> Option<String> {
+    let noun = endpoint.path.split('/').nth(1)?;
+    let object = match (endpoint.surface, noun, placeholder) {
+        ("rest", "contacts", "id") | ("rest", "groups", "contact") => &objects.contact,
+        ("rest", "groups", "id") => &objects.group,
+        ("partner-accounts", _, "id") => &objects.child,
+        ("hub", _, "partner_id") => &objects.handle,
+        _ => return None,
+    };
+    Some(object.clone())
+}
+
+/// A body that the endpoint accepts from the owner.
+fn body(endpoint: &Endpoint, objects: &Objects) -> Option<Value> {
+    let Objects { contact, fresh, .. } = objects;
+    let path = endpoint.path.strip_prefix("/v1").unwrap_or(&endpoint.path);
+    Some(match (endpoint.surface, endpoint.method.as_str(), path) {
+        ("rest", "POST", "/contacts") => json!({"msisdn": 4_915_100_000_000 + fresh, "firstName": "Grace"}),
+        ("rest", "PATCH" | "PUT", "/contacts/{id}") => json!({"firstName": "Grace", "custom2": "new"}),
+        ("rest", "POST", "/groups") => json!({"name": "Newcomers"}),
+        ("rest", "PATCH", "/groups/{id}") => json!({"name": "Renamed"}),
+        ("rest", "PUT", "/groups/{id}") | ("rest", "PUT" | "DELETE", "/groups/{id}/contacts") => {
+            json!({"ids": [contact]})
+        }
+        ("partner-accounts", "POST", "/child-accounts") => json!({"name": "Newcomer"}),
+        ("partner-accounts", "PATCH", "/child-accounts/{id}") => json!({"name": "Moved"}),
+        ("hub", "PATCH", "/api/v2/partners/{partner_id}" | "/partners/{partner_id}") => {
+            json!({"allow_client_to_add_phone_no": false})
+        }
+        _ => return None,
+    })
+}
