@@ -54,7 +54,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ServeSettings {
-    /// Addresses for HTTP, separated by commas; IPv6 as [`::1`]:8080. [default: 127.0.0.1:8080]
+    /// Addresses for HTTP, separated by commas; IPv6 as `[::1]:8080`. [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS", env = "ROOKERY_LISTEN", value_delimiter = ',')]
     pub listen: Vec<SocketAddr>,
 

@@ -1,7 +1,7 @@
 //! Groups: named sets of contacts.
 //!
 //! Both counts (a group's members, a contact's groups) are kept. Lock order: contacts in id order, then groups. A group
-//! or contact that goes takes at most [`DETACHED_MAX`] memberships with it in the deleting unit; if there are more, a row
+//! or contact that goes takes at most 200 memberships (`DETACHED_MAX`) with it in the deleting unit; if there are more, a row
 //! in `leaving` makes a sweep remove the rest, some at a time, and the counts of the other side follow.
 
 use super::contact::{self, Contact, ContactId};
