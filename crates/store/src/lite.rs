@@ -226,20 +226,24 @@ pub(crate) fn snapshot<O, E: From<Error>>(
     result
 }
 
-/// The connections of point reads: a stack, so that the warmest is taken first. Nobody ever waits for
-/// one; when none is idle another is opened, so there are as many as polls run at once.
+/// The connections of point reads: a stack, so that the warmest is taken first. When none is idle another
+/// is opened, so there are as many as polls run at once.
 pub(crate) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Rx>>,
+    /// None once the store is closed.
+    idle: Mutex<Option<Vec<Rx>>>,
 }
 
 impl Readers {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self { path, idle: Mutex::new(Some(Vec::new())) }
     }
 
     pub(crate) fn lend(&self) -> Result<Lent<'_>, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = match &mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(idle) => idle.pop(),
+            None => return Err(Error::unavailable("the store is closed")),
+        };
         let rx = match idle {
             Some(rx) => rx,
             None => Rx::new(Link::Lite(Conn::reader(&self.path)?)),
@@ -247,9 +251,9 @@ impl Readers {
         Ok(Lent { readers: self, rx: Some(rx) })
     }
 
-    /// Closes the idle ones, so that the last of all can remove the WAL.
+    /// Closes the idle ones and lends no more, so that the last of all can remove the WAL.
     pub(crate) fn clear(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -281,7 +285,10 @@ impl Drop for Lent<'_> {
         if let Some(rx) = self.rx.take() {
             rx.lite().reset();
             let mut idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < READERS_KEPT && rx.lite().db.is_autocommit() {
+            if let Some(idle) = &mut *idle
+                && idle.len() < READERS_KEPT
+                && rx.lite().db.is_autocommit()
+            {
                 idle.push(rx);
             }
         }
