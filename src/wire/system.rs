@@ -50,8 +50,11 @@ async fn ready(State(state): State<Shared>) -> Response {
 async fn metrics(
     State(state): State<Shared>,
     Extension(client): Extension<Client>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    if !state.options.metrics_here || !client.address.is_loopback() {
+    // A proxy on this machine that is not trusted speaks for somebody else.
+    let forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name));
+    if !state.options.metrics_here || !client.address.is_loopback() || forwarded {
         return Err(Refusal::NoSuchPath);
     }
     Ok(super::Metrics::response(&state.metrics))

@@ -19,6 +19,7 @@ mod child_accounts;
 mod command_line;
 mod contacts;
 mod conventions;
+mod edges;
 mod exact;
 mod groups;
 mod home;
