@@ -34,7 +34,7 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub enum Answers {
     /// The whole product.
-    Service(Service),
+    Service(Arc<Service>),
     /// The metrics alone.
     Metrics(Arc<crate::wire::Metrics>),
 }

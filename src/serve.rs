@@ -43,6 +43,7 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     let tasks = Tasks::start(&store, &keys);
     let service =
         Service::new(store.clone(), vault, keys, Arc::clone(&metrics), options(serve), clock, entropy);
+    let answers = Answers::Service(Arc::new(service));
 
     // Before anybody can see that this serves: a signal that comes right then is a graceful stop as well.
     let (mut terminated, mut interrupted) = (
@@ -55,16 +56,11 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     if serve.has(Role::Api) {
         for listener in plain {
             shown.push(format!("http://{}", local(&listener)?));
-            listeners.spawn(listen::run(listener, None, Answers::Service(service.clone()), stopped.clone()));
+            listeners.spawn(listen::run(listener, None, answers.clone(), stopped.clone()));
         }
         for (listener, tls) in encrypted {
             shown.push(format!("https://{}", local(&listener)?));
-            listeners.spawn(listen::run(
-                listener,
-                Some(tls),
-                Answers::Service(service.clone()),
-                stopped.clone(),
-            ));
+            listeners.spawn(listen::run(listener, Some(tls), answers.clone(), stopped.clone()));
         }
     }
     for listener in scraped {

@@ -17,10 +17,6 @@ use std::borrow::Cow;
 /// Most attributes of one request: a form of many tiny fields must not cost more than a large one.
 const ATTRIBUTES_MAX: usize = 1_000;
 
-/// The method as the client really sent it, where `_method` has changed it.
-#[derive(Debug, Clone)]
-pub struct SentMethod(pub Method);
-
 /// What a request says.
 #[derive(Debug, Default)]
 pub struct Attributes {
@@ -217,8 +213,7 @@ impl<S: Send + Sync> FromRequest<S> for Attributes {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let read = parts.extensions.get::<SentMethod>().map_or(&parts.method, |sent| &sent.0) == Method::GET;
-        if read {
+        if super::Context::of(&parts)?.sent == Method::GET {
             return Ok(Self::of_query(parts.uri.query()));
         }
         // The service has buffered the body, within its limit and time.

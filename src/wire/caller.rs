@@ -149,11 +149,7 @@ pub fn meter(state: &State, entry: &Entry<Buckets>, method: &Method) -> Result<(
 }
 
 fn principal(parts: &Parts) -> Result<&Entry<Buckets>, Refusal> {
-    parts
-        .extensions
-        .get::<Arc<Entry<Buckets>>>()
-        .map(|entry| &**entry)
-        .ok_or_else(|| Error::Unauthenticated.into())
+    super::Context::of(parts)?.entry.as_deref().ok_or_else(|| Error::Unauthenticated.into())
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

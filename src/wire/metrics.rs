@@ -3,12 +3,14 @@
 
 use axum::extract::MatchedPath;
 use axum::http::{Request, Response, StatusCode};
-use prometheus_client::encoding::EncodeLabelSet;
+use pin_project_lite::pin_project;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -17,7 +19,7 @@ use tower::{Layer, Service};
 struct Labels {
     surface: &'static str,
     method: &'static str,
-    route: String,
+    route: Template,
     status: u16,
 }
 
@@ -52,11 +54,41 @@ impl Default for Metrics {
     }
 }
 
-/// The route that answered, by its template.
+/// The path of a route, with `{placeholders}`; none for a path that no route has.
+#[derive(Debug, Clone)]
+struct Template(Option<MatchedPath>);
+
+impl Template {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("none", MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Template {}
+
+impl Hash for Template {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Template {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
+}
+
+/// The route that answered.
 #[derive(Debug, Clone)]
 pub struct Route {
     method: &'static str,
-    template: String,
+    template: Template,
 }
 
 impl Metrics {
@@ -69,7 +101,7 @@ impl Metrics {
         taken_us: i64,
     ) {
         let Route { method, template } =
-            route.unwrap_or_else(|| Route { method: "other", template: "none".to_owned() });
+            route.unwrap_or_else(|| Route { method: "other", template: Template(None) });
         let labels = Labels { surface, method, route: template, status: status.as_u16() };
         self.requests.get_or_create(&labels).inc();
         let seconds = std::time::Duration::from_micros(taken_us.max(0).unsigned_abs()).as_secs_f64();
@@ -104,18 +136,17 @@ pub(super) struct RouteService<S>(S);
 impl<S, B, A> Service<Request<B>> for RouteService<S>
 where
     S: Service<Request<B>, Response = Response<A>>,
-    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Future = RouteFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+        let template = request.extensions().get::<MatchedPath>().cloned();
         let method = match request.method().as_str() {
             "GET" => "GET",
             "POST" => "POST",
@@ -124,14 +155,32 @@ where
             "DELETE" => "DELETE",
             _ => "other",
         };
-        let route = template.map(|template| Route { method, template });
-        let answer = self.0.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            if let Some(route) = route {
-                response.extensions_mut().insert(route);
-            }
-            Ok(response)
-        })
+        let route = template.map(|path| Route { method, template: Template(Some(path)) });
+        RouteFuture { answer: self.0.call(request), route }
+    }
+}
+
+pin_project! {
+    /// See [`RouteLayer`].
+    pub(super) struct RouteFuture<F> {
+        #[pin]
+        answer: F,
+        route: Option<Route>,
+    }
+}
+
+impl<F, A, E> Future for RouteFuture<F>
+where
+    F: Future<Output = Result<Response<A>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut answer = std::task::ready!(this.answer.poll(cx));
+        if let (Ok(response), Some(route)) = (&mut answer, this.route.take()) {
+            response.extensions_mut().insert(route);
+        }
+        Poll::Ready(answer)
     }
 }

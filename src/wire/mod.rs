@@ -20,9 +20,8 @@ pub use client::Connection;
 pub use metrics::Metrics;
 
 use crate::core::change::{self, Kind};
-use crate::core::key::Directory;
+use crate::core::key::{Directory, Entry};
 use crate::core::secret::Vault;
-use attributes::SentMethod;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
@@ -31,6 +30,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use caller::{Buckets, Scheme};
+use client::Client;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
@@ -118,8 +118,25 @@ impl State {
 
 type Shared = Arc<State>;
 
+/// What is known of a request beside its own head and body.
+struct Context {
+    /// What its links begin with.
+    origin: Origin,
+    client: Client,
+    /// The method on the wire, before `_method` changed it.
+    sent: Method,
+    /// The caller's key; a vendor's handler never runs without.
+    entry: Option<Arc<Entry<Buckets>>>,
+}
+
+impl Context {
+    fn of(parts: &request::Parts) -> Result<&Context, Refusal> {
+        let context = parts.extensions.get::<Arc<Context>>();
+        context.map(|context| &**context).ok_or_else(|| Refusal::bug("a request without its context"))
+    }
+}
+
 /// Answers every HTTP request of a process.
-#[derive(Clone)]
 pub struct Service {
     state: Shared,
     rest: Router,
@@ -198,23 +215,22 @@ impl Service {
         let started_us = self.state.now_us();
         let (mut parts, body) = request.into_parts();
         let client = client::identify(connection, &parts.headers, &self.state.options.trusted_proxies);
-        let host = client.host.clone().or_else(|| host(&parts)).unwrap_or_default();
-        let path = parts.uri.path().to_owned();
-        let place = origin::locate(&host, &path);
+        let host = client.host.as_deref().or_else(|| host(&parts)).unwrap_or_default();
+        let place = origin::locate(host, parts.uri.path());
         let surface = place.surface;
         let public_url = self.state.options.public_url.as_deref();
-        let origin = Origin::new(public_url, client.scheme, &host, place.prefix);
+        let origin = Origin::new(public_url, client.scheme, host, place.prefix);
+        let within = (place.path != parts.uri.path()).then(|| within(&parts.uri, place.path)).flatten();
         let cors = self.cors(&parts.headers);
 
         let outcome = if parts.method == Method::OPTIONS && cors.is_some() {
             Ok(preflight())
         } else {
-            parts.extensions.insert(origin);
-            parts.extensions.insert(client.clone());
-            if place.path.len() != path.len() {
-                rewrite(&mut parts, place.path);
+            if let Some(uri) = within {
+                parts.uri = uri;
             }
-            self.dispatch(surface, &client, parts, body).await
+            let sent = parts.method.clone();
+            self.dispatch(surface, Context { origin, client, sent, entry: None }, parts, body).await
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => intercept(response),
@@ -248,12 +264,13 @@ impl Service {
     async fn dispatch(
         &self,
         surface: Surface,
-        client: &client::Client,
+        mut context: Context,
         mut parts: request::Parts,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let (router, scheme) = match surface {
             Surface::System => {
+                parts.extensions.insert(Arc::new(context));
                 let request = Request::from_parts(parts, body);
                 return self.in_time(run(&self.system, request)).await;
             }
@@ -262,26 +279,26 @@ impl Service {
             Surface::Absent => (&self.absent, Scheme::AccessKey),
             Surface::Hub => (&self.hub, Scheme::ApiKey),
         };
-        let sent = parts.method.clone();
         let mut key = caller::presented(scheme, &parts.headers, parts.uri.query());
         let mut bytes = None;
         if key.is_none() && scheme == Scheme::AccessKey && is_form(&parts.headers) {
             let body = self.buffer(&parts.headers, body).await?;
             key = caller::in_pairs(&body);
             bytes = Some(body);
-        } else if sent != Method::GET && sent != Method::HEAD {
+        } else if context.sent != Method::GET && context.sent != Method::HEAD {
             // Read before the key is judged, so that the connection can be used again; the limit bounds it.
             bytes = Some(self.buffer(&parts.headers, body).await?);
         }
         // One limit for both, since both wait for the database.
         self.in_time(async {
-            let entry = caller::authenticate(&self.state, scheme, key.as_deref(), client.address).await?;
+            let entry =
+                caller::authenticate(&self.state, scheme, key.as_deref(), context.client.address).await?;
             if surface.is_messagebird() {
                 parts.method = overridden(&parts)?;
             }
             caller::meter(&self.state, &entry, &parts.method)?;
-            parts.extensions.insert(entry);
-            parts.extensions.insert(SentMethod(sent));
+            context.entry = Some(entry);
+            parts.extensions.insert(Arc::new(context));
             let request = Request::from_parts(parts, Body::from(bytes.unwrap_or_default()));
             run(router, request).await
         })
@@ -322,9 +339,9 @@ impl Service {
 }
 
 /// The host that the request names: in HTTP/2 and in absolute form by its target, else by its header.
-fn host(parts: &request::Parts) -> Option<String> {
+fn host(parts: &request::Parts) -> Option<&str> {
     let named = || parts.headers.get(HOST)?.to_str().ok();
-    parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(named).map(str::to_owned)
+    parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(named)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -333,15 +350,11 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
 }
 
-/// Puts another path before the same query.
-fn rewrite(parts: &mut request::Parts, path: &str) {
-    let target = match parts.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    // The new path is a part of the old one, so it parses as that did.
-    if let Ok(uri) = target.parse::<Uri>() {
-        parts.uri = uri;
+/// The same query behind another path, which is a part of the old one and so parses as that did.
+fn within(uri: &Uri, path: &str) -> Option<Uri> {
+    match uri.query() {
+        Some(query) => format!("{path}?{query}").parse().ok(),
+        None => path.parse().ok(),
     }
 }
 

@@ -133,11 +133,7 @@ impl<S: Sync> FromRequestParts<S> for Origin {
     type Rejection = super::refusal::Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        parts
-            .extensions
-            .get()
-            .cloned()
-            .ok_or_else(|| super::refusal::Refusal::bug("a request without an origin"))
+        super::Context::of(parts).map(|context| context.origin.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every installation has: health, readiness, metrics, the OpenAPI document and its offline reader.
 
-use super::client::Client;
+use super::Context;
 use super::refusal::Refusal;
 use super::{Own, Shared};
 use crate::core::schema::MIGRATIONS;
@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::LazyLock;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -49,12 +50,12 @@ async fn ready(State(state): State<Shared>) -> Response {
 
 async fn metrics(
     State(state): State<Shared>,
-    Extension(client): Extension<Client>,
+    Extension(context): Extension<Arc<Context>>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     // A proxy on this machine that is not trusted speaks for somebody else.
     let forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name));
-    if !state.options.metrics_here || !client.address.is_loopback() || forwarded {
+    if !state.options.metrics_here || !context.client.address.is_loopback() || forwarded {
         return Err(Refusal::NoSuchPath);
     }
     Ok(super::Metrics::response(&state.metrics))

@@ -51,6 +51,7 @@ mod error;
 mod job;
 mod lite;
 mod lite_run;
+mod lite_wal;
 mod migrate;
 mod pg;
 mod pg_connect;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
+use crate::lite_wal::FILE_MAX;
 use crate::tx::Link;
 use crate::value::{FromRow, Param, Row, Val};
 use crate::{Clock, Error, Rx, Sql, job};
@@ -52,6 +53,7 @@ impl Conn {
         }
         conn.set("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF")?;
         conn.set(WRITER_CACHE)?;
+        conn.set(FILE_MAX)?;
         Ok(conn)
     }
 

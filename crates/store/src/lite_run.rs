@@ -1,21 +1,15 @@
-//! `SQLite`'s threads: the one that writes, the one that checkpoints, those that scan.
+//! `SQLite`'s threads: the one that writes, and those that scan. (The one that checkpoints is in `lite_wal`.)
 //!
 //! **Group commit.** The writer takes units until its queue is empty, 256 are done or 4 ms are gone,
 //! commits once, and answers all of them after that. A savepoint around each unit lets it fail alone.
 //! Every batch begins `IMMEDIATE`: a transaction that reads first and writes later fails at once when
 //! another process writes in between.
 //!
-//! **The WAL.** A passive checkpoint never catches up with a busy writer, so the file would grow
-//! without bound: beside it the writer itself truncates between two batches, rarely, because that
-//! stops it. Readers and other processes can put that off; it is tried again.
-//!
 //! **The pause.** While jobs wait, the writer sleeps a moment after each batch. Without that another
 //! process on the same file waits until the load ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
@@ -25,7 +19,8 @@ use futures_util::FutureExt;
 use rusqlite::ErrorCode;
 
 use crate::job::{self, Job, Queue};
-use crate::lite::{Conn, WRITER_BUSY, failed, snapshot};
+use crate::lite::{Conn, failed, snapshot};
+use crate::lite_wal::Copier;
 use crate::store::Options;
 use crate::tx::Link;
 use crate::{Clock, Error, Rx, Tx};
@@ -36,14 +31,6 @@ pub(crate) const BATCH_UNITS: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(4);
 /// Another process's turn. Costs 3 % under full load.
 const PAUSE: Duration = Duration::from_micros(200);
-/// The WAL is truncated above this. Lower costs more than it saves.
-pub(crate) const WAL_MAX_BYTES: u64 = 48 << 20;
-/// How long a truncation waits for readers before it is put off..
-const TRUNCATE_BUSY: Duration = Duration::from_millis(5);
-/// ..and for how long.
-const TRUNCATE_AGAIN: Duration = Duration::from_millis(100);
-/// Between two passive checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
 /// Threads for scans.
 const SCAN_THREADS: usize = 2;
 /// Virtual machine steps of `SQLite` between two looks at the clock: some tens of microseconds.
@@ -148,12 +135,7 @@ pub(crate) struct Writer {
     clock: Clock,
     main: Queue<Tx>,
     bulk: Queue<Tx>,
-    wal: PathBuf,
-    truncate_after: Instant,
-    dirty: Arc<AtomicBool>,
-    /// Dropped to end the checkpointing thread.
-    stop: Option<mpsc::Sender<()>>,
-    checkpointer: Option<JoinHandle<()>>,
+    copier: Copier,
 }
 
 impl Writer {
@@ -164,24 +146,12 @@ impl Writer {
         main: Queue<Tx>,
         bulk: Queue<Tx>,
     ) -> Result<Self, Error> {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        let dirty = Arc::new(AtomicBool::new(false));
-        let (stop, stopped) = mpsc::channel();
-        let checkpointer = {
-            let (conn, dirty) = (Conn::writer(path)?, Arc::clone(&dirty));
-            spawn("store-checkpoint", move || checkpoint(&conn, &dirty, &stopped))?
-        };
         Ok(Self {
             tx: Tx::new(Link::Lite(conn), options.entropy.clone()),
             clock: options.clock.clone(),
             main,
             bulk,
-            wal: wal.into(),
-            truncate_after: Instant::now(),
-            dirty,
-            stop: Some(stop),
-            checkpointer: Some(checkpointer),
+            copier: Copier::start(path)?,
         })
     }
 
@@ -203,18 +173,12 @@ impl Writer {
                 }
                 next
             });
-            self.dirty.store(true, Ordering::Relaxed);
-            self.truncate(WAL_MAX_BYTES);
+            self.copier.written(&self.tx.lite().db);
             if !(self.main.is_empty() && self.bulk.is_empty()) {
                 thread::sleep(PAUSE);
             }
         }
-        drop(self.stop.take());
-        if let Some(thread) = self.checkpointer.take() {
-            // It has nothing to say; a panic in it was printed.
-            let _ = thread.join();
-        }
-        self.truncate(0);
+        self.copier.end(&self.tx.lite().db);
     }
 
     /// The next job whose caller still waits, and whether it is bulk.
@@ -238,25 +202,6 @@ impl Writer {
             }
         }
     }
-
-    /// Empties the WAL into the database when it is larger than `above` bytes.
-    fn truncate(&mut self, above: u64) {
-        let bytes = std::fs::metadata(&self.wal).map_or(0, |m| m.len());
-        if bytes <= above || Instant::now() < self.truncate_after {
-            return;
-        }
-        let db = &self.tx.lite().db;
-        let done = db
-            .busy_timeout(TRUNCATE_BUSY)
-            .and_then(|()| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0)));
-        if let Err(error) = db.busy_timeout(WRITER_BUSY) {
-            tracing::error!(%error, "SQLite refuses a busy time-out");
-        }
-        if !matches!(done, Ok(0)) {
-            tracing::debug!(bytes, "The WAL cannot be truncated now");
-            self.truncate_after = Instant::now() + TRUNCATE_AGAIN;
-        }
-    }
 }
 
 /// The next job whose caller still waits, if there is one now.
@@ -274,16 +219,6 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
-    }
-}
-
-fn checkpoint(conn: &Conn, dirty: &AtomicBool, stopped: &mpsc::Receiver<()>) {
-    while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
-        if dirty.swap(false, Ordering::Relaxed)
-            && let Err(error) = conn.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        {
-            tracing::warn!(%error, "A checkpoint failed");
-        }
     }
 }
 
