@@ -4,12 +4,14 @@ use crate::core::account::{self, NewAccount, NewChild, NewPartner};
 use crate::core::change::{self, Kind};
 use crate::core::ledger::{self, Grant};
 use crate::core::money::{Amount, Currency};
+use crate::core::wake::Wake;
 use crate::core::{Error, Result as CoreResult};
 use crate::installation::Installation;
 use crate::listen::{self, Answers, Tls};
-use crate::run::Tasks;
+use crate::run::egress::Egress;
+use crate::run::{Duties, Means, Tasks};
 use crate::settings::{Role, ServeSettings, Settings};
-use crate::wire::{Keys, Metrics, Options, Service};
+use crate::wire::{Caches, DIALECT, Metrics, Options, Service};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::Tx;
@@ -37,12 +39,33 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
 
     let installation = Installation::open(settings).await?;
     let demo = if serve.no_demo.unwrap_or(false) { None } else { demo(&installation).await? };
-    let keys = Arc::new(Keys::default());
+    let (caches, wake) = (Caches::default(), Wake::default());
+    let egress = Egress::new(serve.allow_private_webhooks.unwrap_or(false))?;
     let metrics = Arc::new(Metrics::default());
     let Installation { store, vault, clock, entropy } = installation;
-    let tasks = Tasks::start(&store, &keys);
-    let service =
-        Service::new(store.clone(), vault, keys, Arc::clone(&metrics), options(serve), clock, entropy);
+    let means = Means {
+        store: store.clone(),
+        keys: Arc::clone(&caches.keys),
+        terms: Arc::clone(&caches.terms),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        wake: wake.clone(),
+        dialect: DIALECT,
+        egress,
+    };
+    let duties = Duties { submit: serve.has(Role::Submit), deliver: serve.has(Role::Deliver) };
+    let tasks = Tasks::start(means, duties);
+    let service = Service::new(
+        store.clone(),
+        vault,
+        caches,
+        wake,
+        Arc::clone(&metrics),
+        options(serve),
+        clock,
+        entropy,
+    );
     let answers = Answers::Service(Arc::new(service));
 
     // Before anybody can see that this serves: a signal that comes right then is a graceful stop as well.
@@ -119,6 +142,7 @@ fn options(serve: &ServeSettings) -> Options {
         rate_limits: !serve.no_rate_limit.unwrap_or(false),
         metrics_here: serve.metrics_listen.is_empty(),
         nameless_children: serve.nameless_children.unwrap_or(false),
+        recipients_max: serve.recipients_max.unwrap_or(default.recipients_max),
         ..default
     }
 }
@@ -174,7 +198,7 @@ fn getting_started(Demo { partner, child }: &Demo, url: &str) {
     println!();
     println!("  Try it:");
     println!(
-        "  curl -H 'Authorization: AccessKey {}' -d msisdn=31612345678 -d firstName=Ada {url}/contacts",
+        "  curl -H 'Authorization: AccessKey {}' -d originator=Rookery -d recipients=31612345678 -d body=Hello {url}/messages",
         live.text.reveal()
     );
     println!();

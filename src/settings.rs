@@ -109,6 +109,10 @@ pub struct ServeSettings {
     /// Name a child account after its number when the request has no name, which the Go SDK never sends.
     #[arg(long, env = "ROOKERY_NAMELESS_CHILDREN", num_args = 0..=1, default_missing_value = "true", value_parser = flag)]
     pub nameless_children: Option<bool>,
+
+    /// Most recipients of one message, those of its groups included [default: 50000].
+    #[arg(long, env = "ROOKERY_RECIPIENTS_MAX", value_name = "COUNT")]
+    pub recipients_max: Option<usize>,
 }
 
 /// How log lines look.
@@ -235,6 +239,7 @@ impl ServeSettings {
             no_rate_limit: self.no_rate_limit.or(other.no_rate_limit),
             allow_private_webhooks: self.allow_private_webhooks.or(other.allow_private_webhooks),
             nameless_children: self.nameless_children.or(other.nameless_children),
+            recipients_max: self.recipients_max.or(other.recipients_max),
         }
     }
 

@@ -5,6 +5,8 @@ use crate::core::account::{self, Account, NewAccount, NewChild, NewPartner, Sett
 use crate::core::ledger::{self, Balance};
 use crate::core::money::{Amount, Currency};
 use crate::core::partner::{self, Partner, Patch, check_url};
+use crate::core::phone::Originator;
+use crate::core::terms::{self, Messaging, MessagingSetting};
 use crate::core::{Code, Error, Violation};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
@@ -65,6 +67,8 @@ pub(super) enum AccountCommand {
     /// Change a setting
     ///
     /// For every account: name, email, payment (prepaid or postpaid), credit-limit, invoice-aggregation.
+    /// For its messages: originator, report-url, inbound-url, time-zone (such as Europe/Amsterdam), legacy-signature
+    /// (true or false), retention-days (of texts); an empty value clears.
     /// For partners: country (two letters), logo-url, webhook-url, redirect-url, clients-add-numbers.
     #[command(verbatim_doc_comment)]
     Set {
@@ -171,7 +175,8 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
             let balance = store.read(account.scope(), ledger::balance).await?;
             let partner =
                 if account.is_partner() { Some(store.read(account.id, partner::view).await?) } else { None };
-            show(&account, &balance, partner.as_ref(), json);
+            let messaging = store.read(account.scope(), terms::messaging).await?;
+            show(&account, &balance, &messaging, partner.as_ref(), json);
         }
     }
     Ok(())
@@ -198,6 +203,22 @@ fn setting(text: &str) -> Result<Setting, Failure> {
         },
         "credit-limit" => Setting::CreditLimit(Amount::parse(value).map_err(wrong)?),
         "invoice-aggregation" => Setting::InvoiceAggregation(yes()?),
+        "originator" if value.is_empty() => Setting::Messaging(MessagingSetting::Originator(None)),
+        "originator" => {
+            let originator = Originator::parse(value).map_err(wrong)?;
+            Setting::Messaging(MessagingSetting::Originator(Some(originator)))
+        }
+        "report-url" => Setting::Messaging(MessagingSetting::ReportUrl(url()?.filter(|url| !url.is_empty()))),
+        "inbound-url" => {
+            Setting::Messaging(MessagingSetting::InboundUrl(url()?.filter(|url| !url.is_empty())))
+        }
+        "time-zone" => Setting::Messaging(MessagingSetting::TimeZone(value.to_owned())),
+        "legacy-signature" => Setting::Messaging(MessagingSetting::LegacySignature(yes()?)),
+        "retention-days" if value.is_empty() => Setting::Messaging(MessagingSetting::RetentionDays(None)),
+        "retention-days" => {
+            let days = value.parse().map_err(|_| wrong(Code::Invalid))?;
+            Setting::Messaging(MessagingSetting::RetentionDays(Some(days)))
+        }
         "country" => Setting::Partner(Patch { country: Some(value.to_owned()), ..Patch::default() }),
         "logo-url" => Setting::Partner(Patch { logo_url: url()?, ..Patch::default() }),
         "webhook-url" => Setting::Partner(Patch { webhook_url: url()?, ..Patch::default() }),
@@ -211,7 +232,7 @@ fn setting(text: &str) -> Result<Setting, Failure> {
     })
 }
 
-fn show(account: &Account, balance: &Balance, partner: Option<&Partner>, json: bool) {
+fn show(account: &Account, balance: &Balance, messaging: &Messaging, partner: Option<&Partner>, json: bool) {
     let payment = if balance.postpaid { "postpaid" } else { "prepaid" };
     let mut document = json!({
         "id": account.id.0,
@@ -224,6 +245,12 @@ fn show(account: &Account, balance: &Balance, partner: Option<&Partner>, json: b
         "held": balance.held.to_string(),
         "creditLimit": balance.credit_limit.to_string(),
         "invoiceAggregation": account.invoice_aggregation,
+        "originator": messaging.originator.as_ref().map(Originator::as_str),
+        "reportUrl": messaging.report_url,
+        "inboundUrl": messaging.inbound_url,
+        "timeZone": messaging.time_zone,
+        "legacySignature": messaging.legacy_signature,
+        "retentionDays": messaging.retention_days,
         "createdDatetime": account.created.rfc3339_offset(),
     });
     match partner {

@@ -9,6 +9,7 @@ use super::ledger;
 use super::money::Currency;
 use super::partner;
 use super::secret::{Place, SIGNING_KEY_CHARS, Secret, Vault};
+use super::terms;
 use super::{Code, Error, Noun, Page, Result, Scope, Timestamp, Violation};
 use store::{Column, FromRow, Param, Row, Rx, Tx, Val, sql};
 
@@ -418,6 +419,8 @@ pub enum Setting {
     CreditLimit(super::money::Amount),
     /// `invoice-aggregation`: whether usage is put on the partner's invoice.
     InvoiceAggregation(bool),
+    /// A setting of how its messages go.
+    Messaging(terms::MessagingSetting),
     /// A setting that only a partner has.
     Partner(partner::Patch),
 }
@@ -459,6 +462,7 @@ pub async fn set(tx: &mut Tx, (id, setting): &(AccountId, Setting)) -> Result<Ac
         }
         Setting::Postpaid(postpaid) => ledger::set_terms(tx, account.scope(), Some(*postpaid), None).await?,
         Setting::CreditLimit(limit) => ledger::set_terms(tx, account.scope(), None, Some(*limit)).await?,
+        Setting::Messaging(setting) => terms::set(tx, &account.scope(), setting).await?,
         Setting::Partner(patch) => {
             partner::update(tx, &(account.id, patch.clone())).await?;
         }

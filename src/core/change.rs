@@ -9,12 +9,15 @@ use store::{Rx, Tx, sql};
 pub enum Kind {
     /// Who a key belongs to and whether its account may act.
     Access,
+    /// Settings, rates and routes.
+    Terms,
 }
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::Access => "access",
+            Kind::Terms => "terms",
         }
     }
 }

@@ -33,6 +33,9 @@ pub enum Error {
         /// When the next request will be let through.
         retry_after: Duration,
     },
+    /// The balance does not cover it.
+    #[error("not enough balance")]
+    Balance,
     /// Could not be done now; nothing is known to be wrong with the request.
     #[error("unavailable: {0}")]
     Unavailable(String),
@@ -55,6 +58,14 @@ pub struct Violation {
 pub enum Code {
     /// Needed and not given.
     Required,
+    /// No number that could be sent to.
+    NoRecipients,
+    /// A number that no carrier takes.
+    NoRoute,
+    /// The key of a request that was another one.
+    OtherRequest,
+    /// Not served yet.
+    Unsupported,
     /// Given, but empty or only blanks.
     Blank,
     /// Not of the expected form.
@@ -90,6 +101,8 @@ pub enum Noun {
     Group,
     /// A key.
     Key,
+    /// A message.
+    Message,
 }
 
 impl Noun {
@@ -100,6 +113,7 @@ impl Noun {
             Noun::Contact => "contact",
             Noun::Group => "group",
             Noun::Key => "key",
+            Noun::Message => "message",
         }
     }
 }
@@ -108,6 +122,10 @@ impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Code::Required => f.write_str("is required"),
+            Code::NoRecipients => f.write_str("has no usable number"),
+            Code::NoRoute => f.write_str("has a number that no carrier takes"),
+            Code::OtherRequest => f.write_str("was used for another request"),
+            Code::Unsupported => f.write_str("is not supported yet"),
             Code::Blank => f.write_str("must not be empty"),
             Code::Invalid => f.write_str("is invalid"),
             Code::TooLong(max) => write!(f, "is invalid (at most {max} characters)"),

@@ -5,6 +5,7 @@
 //! in `leaving` makes a sweep remove the rest, some at a time, and the counts of the other side follow.
 
 use super::contact::{self, Contact, ContactId};
+use super::phone::Msisdn;
 use super::{Error, Listing, Noun, Page, Result, Scope, Timestamp};
 use store::{FromRow, Row, Rx, Store, Tx, sql};
 
@@ -191,6 +192,30 @@ async fn joined(rx: &mut Rx, (scope, id, page): &(Scope, ContactId, Page)) -> Re
         )
         .await?;
     Ok(Listing { items, total })
+}
+
+/// The numbers of the contacts of some groups, at most one more than `max` of each; unknown groups have none.
+pub async fn numbers(store: &Store, scope: Scope, groups: Vec<GroupId>, max: usize) -> Result<Vec<Msisdn>> {
+    store.scan((scope, groups, max), numbers_of).await
+}
+
+async fn numbers_of(rx: &mut Rx, (scope, groups, max): &(Scope, Vec<GroupId>, usize)) -> Result<Vec<Msisdn>> {
+    let most = i64::try_from(*max).unwrap_or(i64::MAX).saturating_add(1);
+    let mut numbers = Vec::new();
+    for group in groups {
+        let members: Vec<Msisdn> = rx
+            .all(
+                sql!(
+                    "SELECT c.msisdn FROM membership m
+                     JOIN contact c ON c.root = m.root AND c.account = m.account AND c.id = m.contact
+                     WHERE m.root = $1 AND m.account = $2 AND m.grp = $3 ORDER BY m.contact LIMIT $4"
+                ),
+                &[&scope.root, &scope.account, group, &most],
+            )
+            .await?;
+        numbers.extend(members);
+    }
+    Ok(numbers)
 }
 
 /// Contacts to put into or to take out of a group.

@@ -7,6 +7,7 @@
 use super::account::{self, AccountId};
 use super::money::{Amount, Currency};
 use super::{Code, Error, Result, Scope, Timestamp, Violation};
+use std::collections::BTreeMap;
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -24,6 +25,8 @@ pub enum Reason {
     Credit,
     /// What a deleted account had left went to its partner.
     Closing,
+    /// Messages that carriers have accepted.
+    Messages,
 }
 
 impl Reason {
@@ -32,6 +35,7 @@ impl Reason {
         match self {
             Reason::Credit => "credit",
             Reason::Closing => "closing",
+            Reason::Messages => "messages",
         }
     }
 }
@@ -182,6 +186,131 @@ pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
     Ok(())
 }
 
+/// What messages cost an account and, through it, its partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// Whose messages.
+    pub scope: Scope,
+    /// The account's currency.
+    pub currency: Currency,
+    /// What the account pays to its partner; a partner pays its own messages to the operator.
+    pub price: Amount,
+    /// What the partner pays to the operator for them.
+    pub cost: Amount,
+}
+
+impl Charge {
+    fn is_own(&self) -> bool {
+        self.scope.root == self.scope.account
+    }
+
+    fn partner(&self) -> Scope {
+        Scope { root: self.scope.root, account: self.scope.root }
+    }
+
+    /// What the partner must have in hand: only what the message costs it above what it brings.
+    fn partners_hold(&self) -> Amount {
+        if self.is_own() { Amount::ZERO } else { Amount((self.cost.0.saturating_sub(self.price.0)).max(0)) }
+    }
+}
+
+/// Holds the price of messages on the sender and on its partner, or refuses. What is held cannot be spent twice.
+pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
+    let mut sides = vec![(charge.scope, charge.price), (charge.partner(), charge.partners_hold())];
+    sides.retain(|(_, amount)| *amount != Amount::ZERO);
+    sides.sort_by_key(|(scope, _)| scope.account);
+    for (scope, amount) in sides {
+        if !(0..=BALANCE_MAX).contains(&amount.0) {
+            return Err(Error::Balance);
+        }
+        let held = tx
+            .exec(
+                sql!(
+                    "UPDATE balance SET held = held + $4 WHERE root = $1 AND account = $2 AND currency = $3
+                     AND posted - held + credit_limit >= $4"
+                ),
+                &[&scope.root, &scope.account, &charge.currency, &amount],
+            )
+            .await?;
+        if held == 0 {
+            return Err(Error::Balance);
+        }
+    }
+    Ok(())
+}
+
+/// Holds that end in one unit: each is settled, which moves money, or released. Applied once, all accounts together.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    ended: Vec<(Charge, bool)>,
+}
+
+impl Settlement {
+    /// The carrier has accepted what was held for.
+    pub fn settle(&mut self, charge: Charge) {
+        self.ended.push((charge, true));
+    }
+
+    /// What was held for will not be sent.
+    pub fn release(&mut self, charge: Charge) {
+        self.ended.push((charge, false));
+    }
+
+    /// Writes one transfer for each account and payee and moves every balance once, the operator's last.
+    pub async fn apply(self, tx: &mut Tx) -> Result<()> {
+        let mut owed: BTreeMap<(Currency, AccountId), (Scope, Amount, Amount)> = BTreeMap::new();
+        let mut moved: BTreeMap<(bool, AccountId, Currency), (Scope, i64, i64)> = BTreeMap::new();
+        let mut add = |scope: Scope, currency: Currency, posted: i64, held: i64| -> Result<()> {
+            let key = (scope == OPERATOR, scope.account, currency);
+            let (_, all_posted, all_held) = moved.entry(key).or_insert((scope, 0, 0));
+            let overflow = || Error::Internal("a settlement beyond all bounds".into());
+            *all_posted = all_posted.checked_add(posted).ok_or_else(overflow)?;
+            *all_held = all_held.checked_add(held).ok_or_else(overflow)?;
+            Ok(())
+        };
+        for (charge, settled) in self.ended {
+            let Charge { scope, currency, price, cost } = charge;
+            let partner = charge.partner();
+            add(scope, currency, 0, -price.0)?;
+            add(partner, currency, 0, -charge.partners_hold().0)?;
+            if !settled {
+                continue;
+            }
+            let (_, prices, costs) =
+                owed.entry((currency, scope.account)).or_insert((scope, Amount::ZERO, Amount::ZERO));
+            *prices = [*prices, price].into_iter().sum();
+            *costs = [*costs, cost].into_iter().sum();
+            if charge.is_own() {
+                add(scope, currency, -price.0, 0)?;
+                add(OPERATOR, currency, price.0, 0)?;
+            } else {
+                add(scope, currency, -price.0, 0)?;
+                add(partner, currency, price.0.saturating_sub(cost.0), 0)?;
+                add(OPERATOR, currency, cost.0, 0)?;
+            }
+        }
+        for ((currency, _), (scope, price, cost)) in owed {
+            let partner = Scope { root: scope.root, account: scope.root };
+            let reason = Reason::Messages;
+            let mut entries = vec![Move { from: partner, to: OPERATOR, currency, amount: cost, reason }];
+            if scope == partner {
+                entries[0].amount = price;
+            } else {
+                entries.push(Move { from: scope, to: partner, currency, amount: price, reason });
+            }
+            for entry in entries.iter().filter(|entry| entry.amount != Amount::ZERO) {
+                enter(tx, entry).await?;
+            }
+        }
+        for ((_, _, currency), (scope, posted, held)) in moved {
+            if posted != 0 || held != 0 {
+                post(tx, scope, currency, Amount(posted), Amount(held)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Move {
     from: Scope,
     to: Scope,
@@ -199,29 +328,37 @@ async fn transfer(tx: &mut Tx, mut what: Move) -> Result<()> {
     if what.amount.0 > BALANCE_MAX {
         return Err(Violation::new("amount", Code::Invalid).into());
     }
+    enter(tx, &what).await?;
+    let Move { from, to, currency, amount, .. } = what;
+    let mut sides = [(from, Amount(-amount.0)), (to, amount)];
+    sides.sort_by_key(|(scope, _)| (*scope == OPERATOR, scope.account));
+    for (scope, by) in sides {
+        post(tx, scope, currency, by, Amount::ZERO).await?;
+    }
+    Ok(())
+}
+
+/// Writes one row in the books.
+async fn enter(tx: &mut Tx, what: &Move) -> Result<()> {
     let Move { from, to, currency, amount, reason } = what;
     let (id, now): (TransferId, Timestamp) = (tx.id(), tx.now());
-    let root = if to == OPERATOR { from.root } else { to.root };
+    let root = if *to == OPERATOR { from.root } else { to.root };
     tx.put(
         sql!(
             "INSERT INTO transfer (root, id, debit, credit, currency, amount, reason, created)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         ),
-        &[&root, &id, &from.account, &to.account, &currency, &amount, &reason.name(), &now],
+        &[&root, &id, &from.account, &to.account, currency, amount, &reason.name(), &now],
     )
     .await?;
-    let mut sides = [(from, Amount(-amount.0)), (to, amount)];
-    sides.sort_by_key(|(scope, _)| (*scope == OPERATOR, scope.account));
-    for (scope, by) in sides {
-        add(tx, scope, currency, by).await?;
-    }
     Ok(())
 }
 
 /// Largest balance either way, in micro-units: ten million million, far inside of 64 bits so that no sum overflows.
 const BALANCE_MAX: i64 = 1_000_000_000_000_000_000;
 
-async fn add(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount) -> Result<()> {
+/// Moves a balance, within its bounds.
+async fn post(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount, held: Amount) -> Result<()> {
     if scope == OPERATOR {
         tx.put(
             sql!(
@@ -235,23 +372,25 @@ async fn add(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount) -> Resul
     let moved = tx
         .exec(
             sql!(
-                "UPDATE balance SET posted = posted + $4
+                "UPDATE balance SET posted = posted + $4, held = held + $5
                  WHERE root = $1 AND account = $2 AND currency = $3
-                 AND posted BETWEEN $5 - CAST($4 AS BIGINT) AND $6 - CAST($4 AS BIGINT)"
+                 AND posted BETWEEN $6 - CAST($4 AS BIGINT) AND $7 - CAST($4 AS BIGINT)"
             ),
-            &[&scope.root, &scope.account, &currency, &by, &-BALANCE_MAX, &BALANCE_MAX],
+            &[&scope.root, &scope.account, &currency, &by, &held, &-BALANCE_MAX, &BALANCE_MAX],
         )
         .await?;
     if moved == 0 { Err(Violation::new("amount", Code::Invalid).into()) } else { Ok(()) }
 }
 
-/// What is wrong with the books: nothing, if the two lists are empty.
+/// What is wrong with the books: nothing, if the lists are empty.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Currencies whose balances do not sum to zero, with the sum.
     pub unbalanced: Vec<(String, i64)>,
     /// Accounts whose balance is not the sum of their transfers.
     pub drifted: Vec<i64>,
+    /// Accounts that hold another sum than their unfinished messages say.
+    pub misheld: Vec<i64>,
 }
 
 /// Recomputes the books. Scans, so it belongs to commands and tests.
@@ -280,5 +419,21 @@ pub async fn audit(rx: &mut Rx, (): &()) -> Result<Audit> {
             &[],
         )
         .await?;
-    Ok(Audit { unbalanced, drifted })
+    let misheld = rx
+        .all::<i64>(
+            sql!(
+                "SELECT b.account FROM balance b LEFT JOIN (
+                     SELECT due.account, CAST(sum(due.amount) AS BIGINT) AS total FROM (
+                         SELECT account, price AS amount FROM part WHERE reference IS NULL
+                         UNION ALL SELECT root AS account, cost - price AS amount FROM part
+                             WHERE reference IS NULL AND root <> account AND cost > price
+                         UNION ALL SELECT account, price AS amount FROM expansion
+                         UNION ALL SELECT root AS account, cost AS amount FROM expansion
+                     ) due GROUP BY due.account) t ON t.account = b.account
+                 WHERE b.held <> COALESCE(t.total, 0) ORDER BY b.account"
+            ),
+            &[],
+        )
+        .await?;
+    Ok(Audit { unbalanced, drifted, misheld })
 }

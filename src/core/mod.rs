@@ -4,19 +4,28 @@
 //! calling each other with the same `Tx`. Every function on tenant data takes a [`Scope`], and its SQL begins with it.
 
 pub mod account;
+pub mod callback;
+pub mod carrier;
 pub mod change;
 pub mod contact;
 pub mod error;
 pub mod group;
+pub mod idempotency;
 pub mod key;
+pub mod lease;
 pub mod ledger;
+pub mod message;
 pub mod money;
+pub mod part;
 pub mod partner;
 pub mod phone;
 pub mod rate;
 pub mod schema;
 pub mod secret;
+pub mod terms;
 pub mod time;
+pub mod wake;
+mod words;
 
 pub use account::AccountId;
 pub use error::{Code, Error, Noun, Result, Violation};

@@ -43,6 +43,20 @@ impl Amount {
     }
 }
 
+impl Amount {
+    /// So many times as much; `None` beyond what fits.
+    pub fn times(self, count: i64) -> Option<Amount> {
+        self.0.checked_mul(count).map(Amount)
+    }
+}
+
+impl std::iter::Sum for Amount {
+    /// Saturates: a guard that compares it with a balance refuses it.
+    fn sum<I: Iterator<Item = Amount>>(amounts: I) -> Amount {
+        Amount(amounts.fold(0, |sum, amount| sum.saturating_add(amount.0)))
+    }
+}
+
 impl std::fmt::Display for Amount {
     /// All decimals that are there, at least two: `84.20`, `0.000001`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -183,7 +183,11 @@ pub fn check_url(text: &str) -> std::result::Result<(), Code> {
     let url = Url::parse(text).map_err(|_| Code::NotUrl)?;
     if text.len() > URL_MAX {
         Err(Code::TooLong(URL_MAX))
-    } else if !matches!(url.scheme(), "http" | "https") || !url.has_host() || text.contains(char::is_control)
+    } else if !matches!(url.scheme(), "http" | "https")
+        || !url.has_host()
+        || !url.username().is_empty()
+        || url.password().is_some()
+        || text.contains(char::is_control)
     {
         Err(Code::NotUrl)
     } else {

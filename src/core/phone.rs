@@ -52,6 +52,56 @@ impl std::fmt::Display for Msisdn {
     }
 }
 
+/// Whom a message says it is from (spec 10 section 2.3): a number, a short code, or letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Originator(String);
+
+/// Digits of the longest numeric originator.
+const ORIGINATOR_DIGITS_MAX: usize = 17;
+/// Characters of an originator with letters (3GPP 23.040 section 9.1.2.5).
+const ORIGINATOR_CHARS: std::ops::RangeInclusive<usize> = 3..=11;
+
+impl Originator {
+    /// Reads digits with an optional plus, which is dropped, or 3 to 11 printable characters of GSM 03.38.
+    pub fn parse(text: &str) -> Result<Originator, Code> {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+            let fits = digits.len() <= ORIGINATOR_DIGITS_MAX;
+            return if fits { Ok(Originator(digits.to_owned())) } else { Err(Code::Invalid) };
+        }
+        let printable = !text.contains(char::is_control) && smpp::text::is_gsm7(text);
+        let trimmed = text.trim() == text;
+        if ORIGINATOR_CHARS.contains(&text.chars().count()) && printable && trimmed {
+            Ok(Originator(text.to_owned()))
+        } else {
+            Err(Code::Invalid)
+        }
+    }
+
+    /// As it is shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Msisdn> for Originator {
+    fn from(number: Msisdn) -> Self {
+        Originator(number.to_string())
+    }
+}
+
+impl store::Param for Originator {
+    fn val(&self) -> store::Val<'_> {
+        store::Val::Text(&self.0)
+    }
+}
+
+impl store::Column for Originator {
+    fn col(value: store::Val<'_>) -> Result<Self, store::Error> {
+        String::col(value).map(Originator)
+    }
+}
+
 /// What libphonenumber's data says about a number; it says nothing about numbers it does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {

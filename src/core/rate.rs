@@ -1,6 +1,7 @@
 //! Rates: what one message part costs an account, by the longest prefix of the number. Without any rate the price is 0.
 
 use super::account::{self, AccountId};
+use super::change::{self, Kind};
 use super::money::{Amount, Currency};
 use super::{Code, Result, Timestamp, Violation};
 use store::{Tx, sql};
@@ -43,5 +44,5 @@ pub async fn set(tx: &mut Tx, rate: &Set) -> Result<()> {
         &[&scope.root, &scope.account, &rate.prefix, &rate.amount, &now],
     )
     .await?;
-    Ok(())
+    change::raise(tx, Kind::Terms).await
 }

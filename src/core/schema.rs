@@ -4,5 +4,7 @@
 use store::Migration;
 
 /// All migrations, oldest first.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "frame", sql: include_str!("../../migrations/0001_frame.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "frame", sql: include_str!("../../migrations/0001_frame.sql") },
+    Migration { version: 2, name: "messages", sql: include_str!("../../migrations/0002_messages.sql") },
+];

@@ -97,6 +97,8 @@ pub fn alphanumeric(tx: &mut Tx, length: usize) -> String {
 pub enum Place {
     /// The signing key of the account with this number.
     SigningKey(i64),
+    /// An answer kept for repeated requests: the account's number and the request's hash.
+    Answer(i64, [u8; 32]),
     /// The check value of the master key.
     Check,
 }
@@ -105,6 +107,7 @@ impl Place {
     fn bytes(self) -> Vec<u8> {
         match self {
             Place::SigningKey(account) => [b"signing-key:".as_slice(), &account.to_be_bytes()].concat(),
+            Place::Answer(account, hash) => [b"answer:".as_slice(), &account.to_be_bytes(), &hash].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

@@ -22,6 +22,16 @@ impl Timestamp {
         jiff::tz::Offset::UTC.to_datetime(at)
     }
 
+    /// Reads RFC 3339 with any offset and an optional fraction; a plus that a query made a blank is forgiven.
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        let text = text.trim();
+        let text = match text.rsplit_once(' ') {
+            Some((time, offset)) if time.contains('T') => format!("{time}+{offset}"),
+            _ => text.to_owned(),
+        };
+        text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_microsecond()))
+    }
+
     /// `2024-03-05T08:15:30+00:00`: the form of the rest host (spec 00 section 8): numeric offset, no fraction.
     pub fn rfc3339_offset(self) -> String {
         let t = self.civil();
@@ -45,6 +55,18 @@ mod tests {
     fn shows_seconds_and_a_numeric_offset() {
         assert_eq!(Timestamp(1_709_626_530_999_999).rfc3339_offset(), "2024-03-05T08:15:30+00:00");
         assert_eq!(Timestamp(0).rfc3339_offset(), "1970-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn reads_what_clients_send() {
+        let wanted = Some(Timestamp(1_709_626_530_000_000));
+        for text in ["2024-03-05T08:15:30+00:00", "2024-03-05T08:15:30Z", "2024-03-05T09:15:30 01:00"] {
+            assert_eq!(Timestamp::parse(text), wanted, "{text}");
+        }
+        assert_eq!(Timestamp::parse("2024-03-05T08:15:30.5Z"), Some(Timestamp(1_709_626_530_500_000)));
+        for bad in ["", "2024-03-05", "2024-03-05T08:15:30", "tomorrow"] {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Learns what other processes have changed: reads the generation every 250 ms and makes the key directory forget.
+//! Learns what other processes have changed: reads the generations every 250 ms and makes what is remembered forget.
 
 use super::Stopped;
 use crate::core::change::{self, Kind};
 use crate::core::key::Directory;
+use crate::core::terms::Book;
+use crate::core::{Error, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -10,14 +12,16 @@ use store::Store;
 /// Four looks a second keep the promise that a change is known everywhere within one.
 const EVERY: Duration = Duration::from_millis(250);
 
-pub(super) async fn watch<T: Default>(store: Store, keys: Arc<Directory<T>>, mut stopped: Stopped) {
+pub(super) async fn watch<T: Default>(
+    store: Store,
+    keys: Arc<Directory<T>>,
+    terms: Arc<Book>,
+    mut stopped: Stopped,
+) {
     let mut failing = false;
     loop {
-        match store.read(Kind::Access, change::generation).await {
-            Ok(generation) => {
-                keys.advance(generation);
-                failing = false;
-            }
+        match look(&store, &keys, &terms).await {
+            Ok(()) => failing = false,
             Err(error) if !failing => {
                 tracing::error!(%error, "changes cannot be read; revoked keys may still be accepted until they can");
                 failing = true;
@@ -28,4 +32,13 @@ pub(super) async fn watch<T: Default>(store: Store, keys: Arc<Directory<T>>, mut
             return;
         }
     }
+}
+
+/// One look.
+pub async fn look<T: Default>(store: &Store, keys: &Directory<T>, terms: &Book) -> Result<()> {
+    let generation =
+        async |kind| -> std::result::Result<i64, Error> { store.read(kind, change::generation).await };
+    keys.advance(generation(Kind::Access).await?);
+    terms.advance(generation(Kind::Terms).await?);
+    Ok(())
 }

@@ -3,14 +3,56 @@
 //! Every task is a loop that wakes up by the clock, does one bounded piece of work and tolerates an error by logging it and
 //! trying again at the next turn; the database is the truth, so a task that dies with its process loses nothing.
 
-mod changes;
-mod sweep;
+pub mod changes;
+pub mod deliver;
+pub mod egress;
+mod simulated;
+pub mod submit;
+pub mod sweep;
 
+use crate::core::callback::Dialect;
 use crate::core::key::Directory;
+use crate::core::lease::Holder;
+use crate::core::secret::Vault;
+use crate::core::terms::Book;
+use crate::core::wake::Wake;
+use deliver::Courier;
+use egress::Egress;
 use std::sync::Arc;
-use store::Store;
+use store::{Clock, Entropy, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// What the tasks of a process work with.
+pub struct Means<T> {
+    /// The tables.
+    pub store: Store,
+    /// What to make forget what others have changed.
+    pub keys: Arc<Directory<T>>,
+    /// The same.
+    pub terms: Arc<Book>,
+    /// Opens signing keys.
+    pub vault: Vault,
+    /// The time.
+    pub clock: Clock,
+    /// Chance.
+    pub entropy: Entropy,
+    /// Hints.
+    pub wake: Wake,
+    /// How callbacks look.
+    pub dialect: Dialect,
+    /// The only way to customers' URLs.
+    pub egress: Egress,
+}
+
+/// Which kinds of work a process does.
+#[derive(Debug, Clone, Copy)]
+pub struct Duties {
+    /// Gives messages to carriers.
+    pub submit: bool,
+    /// Sends callbacks.
+    pub deliver: bool,
+}
 
 /// The tasks of a process. Dropping it aborts them; [`Tasks::stop`] lets each finish its piece.
 pub struct Tasks {
@@ -19,12 +61,23 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Starts everything that a process of these roles does by itself.
-    pub fn start<T: Default + Send + Sync + 'static>(store: &Store, keys: &Arc<Directory<T>>) -> Self {
+    /// Starts everything that a process of these duties does by itself.
+    pub fn start<T: Default + Send + Sync + 'static>(means: Means<T>, duties: Duties) -> Self {
+        let Means { store, keys, terms, vault, clock, entropy, wake, dialect, egress } = means;
         let (stop, stopped) = watch::channel(false);
+        let stopped = Stopped(stopped);
+        let mut holder = Holder([0; 16]);
+        entropy.fill(&mut holder.0);
         let mut running = JoinSet::new();
-        running.spawn(changes::watch(store.clone(), Arc::clone(keys), Stopped(stopped.clone())));
-        running.spawn(sweep::run(store.clone(), Stopped(stopped)));
+        running.spawn(changes::watch(store.clone(), keys, terms, stopped.clone()));
+        running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
+        if duties.submit {
+            running.spawn(submit::run(store.clone(), clock.clone(), wake.clone(), holder, stopped.clone()));
+        }
+        if duties.deliver {
+            let courier = Courier { store, vault, egress, dialect, clock, entropy, holder };
+            running.spawn(deliver::run(Arc::new(courier), wake, stopped));
+        }
         Tasks { running, stop }
     }
 
@@ -37,6 +90,7 @@ impl Tasks {
 }
 
 /// Tells a task when to stop.
+#[derive(Clone)]
 struct Stopped(watch::Receiver<bool>);
 
 impl Stopped {

@@ -1,7 +1,9 @@
-//! Finishes what was too much for one unit: the memberships of deleted groups and contacts with very many of them.
+//! Finishes what was too much for one unit, and ends what nobody else ends: time that is over, answers and logs that are
+//! old. Each piece is one small unit in the queue of imports.
 
 use super::Stopped;
-use crate::core::{Result, group};
+use crate::core::wake::Wake;
+use crate::core::{Result, callback, group, idempotency, lease, message, part};
 use std::time::Duration;
 use store::Store;
 
@@ -9,15 +11,25 @@ use store::Store;
 const IDLE: Duration = Duration::from_millis(500);
 /// Between two pieces, so that others get their turn.
 const BUSY: Duration = Duration::from_millis(1);
+/// What can wait longest is looked at once in so many looks.
+const RARE: u32 = 60;
 
-pub(super) async fn run(store: Store, mut stopped: Stopped) {
+pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
+    let mut looks = 0u32;
     loop {
-        let more: Result<bool> = store.bulk((), group::sweep).await;
+        let more = turn(&store, looks.is_multiple_of(RARE)).await;
         let pause = match more {
-            Ok(true) => BUSY,
-            Ok(false) => IDLE,
+            Ok(true) => {
+                wake.parts();
+                wake.callbacks();
+                BUSY
+            }
+            Ok(false) => {
+                looks = looks.wrapping_add(1);
+                IDLE
+            }
             Err(error) => {
-                tracing::warn!(%error, "memberships of deleted groups could not be removed; trying again");
+                tracing::warn!(%error, "what is left over could not be worked on; trying again");
                 IDLE
             }
         };
@@ -25,4 +37,21 @@ pub(super) async fn run(store: Store, mut stopped: Stopped) {
             return;
         }
     }
+}
+
+/// One piece of each kind; whether there may be more.
+pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
+    let mut more = store.bulk((), group::sweep).await?;
+    more |= store.bulk((), message::expand_some).await?;
+    more |= store.bulk((), part::expire).await?;
+    more |= store.bulk((), part::unpark).await?;
+    if rare {
+        more |= store.bulk((), message::remove_hidden).await?;
+        more |= store.bulk((), message::forget_bodies).await?;
+        more |= store.bulk((), callback::forget).await?;
+        more |= store.bulk((), idempotency::forget).await?;
+        let forgotten: Result<()> = store.bulk((), lease::forget).await;
+        forgotten?;
+    }
+    Ok(more)
 }

@@ -147,7 +147,10 @@ fn scalars(list: &[Value]) -> Option<Vec<Cow<'_, str>>> {
     list.iter()
         .map(|value| match value {
             Value::String(text) => Some(text.into()),
-            Value::Number(number) => Some(digits(number).into()),
+            // A fraction's dot would pass for a separator where digits are read.
+            Value::Number(number) if number.as_f64().is_none_or(|n| n.fract() == 0.0) => {
+                Some(digits(number).into())
+            }
             _ => None,
         })
         .collect()
@@ -242,6 +245,11 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Whether nothing was wrong so far.
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+
     /// Notes a violation.
     pub fn reject(&mut self, field: &'static str, code: Code) {
         self.violations.push(Violation::new(field, code));
@@ -353,6 +361,11 @@ fn parse_text<T>(text: &str, parse: impl Fn(&str) -> Result<T, Code>) -> Result<
 /// Any text up to a length in characters.
 pub fn at_most(max: usize) -> impl Fn(&str) -> Result<String, Code> {
     move |text| if text.chars().count() > max { Err(Code::TooLong(max)) } else { Ok(text.to_owned()) }
+}
+
+/// An empty text is none.
+pub fn filled<T>(parse: impl Fn(&str) -> Result<T, Code>) -> impl Fn(&str) -> Result<Option<T>, Code> {
+    move |text| if text.trim().is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
 
 /// A whole number within bounds.

@@ -38,6 +38,8 @@ pub struct Buckets {
 pub struct Caller {
     /// Whose data it may touch.
     pub scope: Scope,
+    /// Whether what it sends is only answered.
+    pub is_test: bool,
 }
 
 /// A caller whose account owns accounts.
@@ -158,7 +160,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let principal = &principal(parts)?.principal;
         match principal.role {
-            Role::Live | Role::Test => Ok(Caller { scope: principal.scope }),
+            role @ (Role::Live | Role::Test) => {
+                Ok(Caller { scope: principal.scope, is_test: role == Role::Test })
+            }
             Role::Partner | Role::Operator => Err(Error::Unauthenticated.into()),
         }
     }

@@ -8,6 +8,7 @@ mod attributes;
 mod caller;
 mod client;
 mod d360;
+mod idempotency;
 mod limit;
 mod messagebird;
 mod metrics;
@@ -17,11 +18,17 @@ mod refusal;
 mod system;
 
 pub use client::Connection;
+pub use messagebird::callbacks::DIALECT;
+// Tests hold it against the vendor's vectors.
+pub use messagebird::signature;
 pub use metrics::Metrics;
 
 use crate::core::change::{self, Kind};
+use crate::core::idempotency::Claim;
 use crate::core::key::{Directory, Entry};
 use crate::core::secret::Vault;
+use crate::core::terms::Book;
+use crate::core::wake::Wake;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
@@ -33,6 +40,7 @@ use caller::{Buckets, Scheme};
 use client::Client;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use idempotency::UnderWay;
 use ipnet::IpNet;
 use origin::{Origin, Surface};
 use quick_cache::sync::Cache;
@@ -48,6 +56,8 @@ use tower::ServiceExt;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Default of [`Options::answered_within`]: the Node SDK gives up at 5 s.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
+/// Default of [`Options::recipients_max`].
+const RECIPIENTS_MAX: usize = 50_000;
 /// Every answer says under which id the log knows it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -68,6 +78,8 @@ pub struct Options {
     pub metrics_here: bool,
     /// Whether a child account may be created without a name (docs/spec/02-partner-accounts.md section 2.1).
     pub nameless_children: bool,
+    /// Most recipients of one message, those of its groups included.
+    pub recipients_max: usize,
     /// The whole body of a request must have arrived within this time.
     pub body_within: Duration,
     /// A request whose body is there must have been answered within this time.
@@ -84,6 +96,7 @@ impl Default for Options {
             rate_limits: true,
             metrics_here: true,
             nameless_children: false,
+            recipients_max: RECIPIENTS_MAX,
             body_within: BODY_WITHIN,
             answered_within: ANSWERED_WITHIN,
         }
@@ -95,6 +108,9 @@ pub struct State {
     store: Store,
     vault: Vault,
     keys: Arc<Directory<Buckets>>,
+    terms: Arc<Book>,
+    under_way: UnderWay,
+    wake: Wake,
     wrong_keys: Cache<IpAddr, Arc<limit::Bucket>>,
     limits: bool,
     options: Options,
@@ -127,6 +143,8 @@ struct Context {
     sent: Method,
     /// The caller's key; a vendor's handler never runs without.
     entry: Option<Arc<Entry<Buckets>>>,
+    /// The claim of a POST with a key of its own.
+    claim: Option<Claim>,
 }
 
 impl Context {
@@ -160,12 +178,22 @@ pub struct Endpoint {
 /// What every process keeps in memory of keys; `run` tells it when to forget.
 pub type Keys = Directory<Buckets>;
 
+/// What a process remembers of the database; `run` tells each when to forget.
+#[derive(Clone, Default)]
+pub struct Caches {
+    /// Whose a key is.
+    pub keys: Arc<Keys>,
+    /// What an account sends under.
+    pub terms: Arc<Book>,
+}
+
 impl Service {
     /// A service on a store whose schema is up to date.
     pub fn new(
         store: Store,
         vault: Vault,
-        keys: Arc<Keys>,
+        caches: Caches,
+        wake: Wake,
         metrics: Arc<Metrics>,
         options: Options,
         clock: Clock,
@@ -174,7 +202,10 @@ impl Service {
         let state = Arc::new(State {
             store,
             vault,
-            keys,
+            keys: caches.keys,
+            terms: caches.terms,
+            under_way: UnderWay::default(),
+            wake,
             wrong_keys: Cache::new(caller::ADDRESSES_MAX),
             limits: options.rate_limits,
             options,
@@ -230,7 +261,8 @@ impl Service {
                 parts.uri = uri;
             }
             let sent = parts.method.clone();
-            self.dispatch(surface, Context { origin, client, sent, entry: None }, parts, body).await
+            self.dispatch(surface, Context { origin, client, sent, entry: None, claim: None }, parts, body)
+                .await
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => intercept(response),
@@ -297,6 +329,19 @@ impl Service {
                 parts.method = overridden(&parts)?;
             }
             caller::meter(&self.state, &entry, &parts.method)?;
+            if parts.method == Method::POST {
+                context.claim = idempotency::claim(entry.principal.scope, &parts, bytes.as_ref())?;
+            }
+            let _turn = match context.claim {
+                Some(claim) => {
+                    let turn = self.state.under_way.begin(claim)?;
+                    if let Some(answer) = idempotency::earlier(&self.state, claim).await? {
+                        return Ok(answer);
+                    }
+                    Some(turn)
+                }
+                None => None,
+            };
             context.entry = Some(entry);
             parts.extensions.insert(Arc::new(context));
             let request = Request::from_parts(parts, Body::from(bytes.unwrap_or_default()));

@@ -19,8 +19,8 @@ use crate::Error;
 use crate::lite::{Conn, WRITER_BUSY};
 use crate::lite_run::spawn;
 
-/// Pages (of 4 KiB) that wait to be copied before a copy begins: 32 MiB.
-const COPY_PAGES: i64 = 8_192;
+/// Pages (of 4 KiB) that wait to be copied before a copy begins: 8 MiB. More at once holds up the writer's own sync.
+const COPY_PAGES: i64 = 2_048;
 /// The log begins anew above this many pages: 48 MiB..
 const FULL_PAGES: i64 = 12_288;
 /// ..once no more than this is left for the writer to copy.

@@ -155,11 +155,12 @@ impl Tx {
     /// Runs a statement now and tells the number of rows it changed.
     pub async fn exec(&mut self, sql: &'static Sql, params: &[&dyn Param]) -> Result<u64, Error> {
         self.sound()?;
-        self.wrote = true;
         let count = match &mut self.rx.link {
             Link::Lite(conn) => conn.exec(sql, params),
             Link::Pg(conn) => conn.exec(sql, params).await,
         };
+        // A guard that let nothing through leaves nothing to undo.
+        self.wrote |= !matches!(count, Ok(0));
         self.note(count)
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
             header = Some((RETRY_AFTER, retry_after(*wait)));
             (StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded".to_owned())
         }
+        Refusal::Core(Error::Balance) => (StatusCode::PAYMENT_REQUIRED, "Not enough balance".to_owned()),
         Refusal::Core(Error::Unavailable(_)) => {
             header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
             (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable, try again later".to_owned())
@@ -86,6 +87,10 @@ fn detail(violation: &Violation) -> String {
         | Code::Taken
         | Code::Ambiguous
         | Code::TooBroad
+        | Code::NoRecipients
+        | Code::NoRoute
+        | Code::OtherRequest
+        | Code::Unsupported
         | Code::Currency => format!("{field}: {code}."),
     }
 }

@@ -8,9 +8,11 @@ use crate::core::{Code, Error, Noun, Page, rehearse};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, at_most, integer};
 use crate::wire::caller::PartnerCaller;
+use crate::wire::idempotency::Once;
 use crate::wire::refusal::Refusal;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -123,8 +125,9 @@ fn child_of(caller: PartnerCaller, id: &str) -> Result<ChildOf, Refusal> {
 async fn create(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    once: Once,
     attributes: Attributes,
-) -> Result<Created<CreatedChild>, Refusal> {
+) -> Result<Response, Refusal> {
     let mut reader = attributes.reader();
     let name = if state.options.nameless_children {
         reader.optional(&["name"], checked_name)
@@ -134,12 +137,11 @@ async fn create(
     let email = reader.optional(&["email"], at_most(NAME_MAX)).unwrap_or_default();
     reader.finish()?;
     let new = NewChild { partner: caller.partner, name, email, vault: state.vault.clone() };
-    let made = if caller.is_test {
-        rehearse(&state.store, new, account::create_child).await?
-    } else {
-        state.store.write(new, account::create_child).await?
-    };
-    Ok(Created(CreatedChild::new(&made)))
+    if caller.is_test {
+        let made = rehearse(&state.store, new, account::create_child).await?;
+        return Ok(Created(CreatedChild::new(&made)).into_response());
+    }
+    once.create(&state, new, account::create_child, |made| CreatedChild::new(&made)).await
 }
 
 /// Where in the list.

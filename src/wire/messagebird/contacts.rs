@@ -2,19 +2,22 @@
 
 use super::error::Errors;
 use super::groups::GroupBody;
+use super::messages::MessageBody;
 use super::page::{self, List, PageParams};
-use super::{Counted, Created, Datetime};
+use super::{Counted, Datetime};
 use crate::core::contact::{self, Contact, ContactId, Details, Filter, New, Patch, TEXT_MAX};
 use crate::core::phone::Msisdn;
-use crate::core::{Code, Error, Noun, Page, group};
+use crate::core::{Error, Noun, Page, group, message};
 use crate::wire::Shared;
-use crate::wire::attributes::{Attributes, Query, Reader, at_most};
+use crate::wire::attributes::{Attributes, Query, Reader, at_most, filled};
 use crate::wire::caller::Caller;
+use crate::wire::idempotency::Once;
 use crate::wire::origin::Origin;
 use crate::wire::refusal::Refusal;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,6 +25,7 @@ use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
+        .routes(routes!(messages))
         .routes(routes!(create, list))
         .routes(routes!(view, update, replace, delete))
         .routes(routes!(groups))
@@ -125,8 +129,9 @@ async fn create(
     State(state): State<Shared>,
     caller: Caller,
     origin: Origin,
+    once: Once,
     attributes: Attributes,
-) -> Result<Created<ContactBody>, Refusal> {
+) -> Result<Response, Refusal> {
     let mut reader = attributes.reader();
     reader.whole("msisdn");
     let msisdn = reader.required(&["msisdn"], Msisdn::parse);
@@ -139,8 +144,7 @@ async fn create(
         custom: custom.map(Option::unwrap_or_default),
     };
     let new = New { scope: caller.scope, msisdn, details };
-    let contact = state.store.write(new, contact::create).await?;
-    Ok(Created(ContactBody::new(contact, &origin)))
+    once.create(&state, new, contact::create, move |contact| ContactBody::new(contact, &origin)).await
 }
 
 /// What narrows the list.
@@ -152,11 +156,6 @@ struct Filters {
     msisdn: Option<String>,
     /// Contacts with this text in their name, in any case.
     name: Option<String>,
-}
-
-/// An empty filter is none.
-fn filled<T>(parse: impl Fn(&str) -> Result<T, Code>) -> impl Fn(&str) -> Result<Option<T>, Code> {
-    move |text| if text.trim().is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
 
 /// List contacts
@@ -288,4 +287,23 @@ async fn groups(
     let listing = group::of_contact(&state.store, caller.scope, id, page).await?;
     let path = format!("/contacts/{id}/groups");
     Ok(Json(page::envelope(&origin, &path, &[], page, listing, |group| GroupBody::new(group, &origin))))
+}
+
+/// List the messages to a contact
+#[utoipa::path(get, path = "/contacts/{id}/messages", tag = "Contacts", security(("AccessKey" = [])),
+    params(("id" = String, Path), PageParams),
+    responses((status = 200, body = List<MessageBody>), (status = 401, body = Errors), (status = 404, body = Errors),
+        (status = 422, body = Errors)))]
+async fn messages(
+    State(state): State<Shared>,
+    caller: Caller,
+    origin: Origin,
+    Path(id): Path<String>,
+    Query(query): Query,
+) -> Result<Json<List<MessageBody>>, Refusal> {
+    let id = contact_id(&id)?;
+    let page: Page = page::of(&query)?;
+    let (number, listing) = message::of_contact(&state.store, caller.scope, id, page).await?;
+    let number = number.to_string();
+    Ok(Json(super::messages::envelope(&origin, &[("recipient", &number)], page, listing)))
 }

@@ -97,6 +97,7 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
             Rendered::one(StatusCode::TOO_MANY_REQUESTS, 21, "Too many requests")
                 .with(RETRY_AFTER, retry_after(*wait))
         }
+        Refusal::Core(Error::Balance) => Rendered::one(UNPROCESSABLE, 25, "Not enough balance"),
         Refusal::Core(Error::Unavailable(_)) => {
             let second = HeaderValue::from_static("1");
             Rendered::one(StatusCode::SERVICE_UNAVAILABLE, 100, "Service unavailable, try again later")
@@ -125,6 +126,7 @@ fn violation(violation: &Violation) -> Item {
     let Violation { field, code } = violation;
     match code {
         Code::Required => Item::new(9, format!("{field} is required"), Some(field)),
+        Code::NoRecipients => Item::new(9, "no (correct) recipients found", Some(field)),
         Code::Taken if *field == "msisdn" => {
             Item::new(101, "contact with this msisdn already exists in your contact list", Some(field))
         }
@@ -137,6 +139,9 @@ fn violation(violation: &Violation) -> Item {
         | Code::NotUrl
         | Code::NotBool
         | Code::TooBroad
+        | Code::NoRoute
+        | Code::OtherRequest
+        | Code::Unsupported
         | Code::Currency => Item::new(10, format!("{field} {code}"), Some(field)),
     }
 }
@@ -167,7 +172,9 @@ pub(crate) fn render_partner(refusal: &Refusal, request_id: &str) -> Response<Bo
         Refusal::Core(Error::Invalid(violations)) => {
             violations.iter().map(sentence).collect::<Vec<_>>().join(" ")
         }
-        Refusal::Core(Error::Limited { .. } | Error::Unavailable(_) | Error::Internal(_))
+        Refusal::Core(
+            Error::Limited { .. } | Error::Balance | Error::Unavailable(_) | Error::Internal(_),
+        )
         | Refusal::NoSuchPath
         | Refusal::MethodNotAllowed { .. }
         | Refusal::Malformed(_)
@@ -200,6 +207,10 @@ fn sentence(violation: &Violation) -> String {
         | Code::Taken
         | Code::Ambiguous
         | Code::TooBroad
+        | Code::NoRecipients
+        | Code::NoRoute
+        | Code::OtherRequest
+        | Code::Unsupported
         | Code::Currency => format!("{field}: This value {code}."),
     }
 }

@@ -3,13 +3,14 @@
 use super::contacts::ContactBody;
 use super::error::Errors;
 use super::page::{self, List, PageParams};
-use super::{Counted, Created, Datetime};
+use super::{Counted, Datetime};
 use crate::core::contact::ContactId;
 use crate::core::group::{self, BATCH_MAX, Group, GroupId, Members, NAME_MAX};
 use crate::core::{Code, Error, Noun, Scope};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, Reader, at_most};
 use crate::wire::caller::Caller;
+use crate::wire::idempotency::Once;
 use crate::wire::origin::Origin;
 use crate::wire::refusal::Refusal;
 use axum::Json;
@@ -119,11 +120,12 @@ async fn create(
     State(state): State<Shared>,
     caller: Caller,
     origin: Origin,
+    once: Once,
     attributes: Attributes,
-) -> Result<Created<GroupBody>, Refusal> {
+) -> Result<Response, Refusal> {
     let name = read_name(&attributes)?;
-    let group = state.store.write((caller.scope, name), group::create).await?;
-    Ok(Created(GroupBody::new(group, &origin)))
+    once.create(&state, (caller.scope, name), group::create, move |group| GroupBody::new(group, &origin))
+        .await
 }
 
 /// List groups

@@ -1,23 +1,32 @@
 //! The classic MessageBird APIs: docs/spec/00-overview.md and the files beside it.
 
 mod balance;
+pub(super) mod callbacks;
 mod child_accounts;
 mod contacts;
 pub(super) mod error;
 mod groups;
+mod messages;
 mod page;
+pub mod signature;
 
 use super::Shared;
 use crate::core::Timestamp;
+use crate::core::money::{Amount, Currency};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 /// The rest host.
 pub(super) fn rest() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().merge(balance::routes()).merge(contacts::routes()).merge(groups::routes())
+    OpenApiRouter::new()
+        .merge(balance::routes())
+        .merge(contacts::routes())
+        .merge(groups::routes())
+        .merge(messages::routes())
 }
 
 /// The partner-accounts host: its paths are served with and without `/v1`.
@@ -41,6 +50,24 @@ impl PartialSchema for Datetime {
 }
 
 impl ToSchema for Datetime {}
+
+/// An amount of money.
+#[derive(Serialize, ToSchema)]
+struct Price {
+    /// With all its decimals.
+    #[schema(value_type = f64)]
+    amount: Box<RawValue>,
+    /// ISO 4217.
+    currency: String,
+}
+
+impl Price {
+    /// A number from the integer, never through a float.
+    fn new(amount: Amount, currency: Currency) -> Self {
+        let number = RawValue::from_string(amount.to_string());
+        Price { amount: number.unwrap_or_else(|_| RawValue::NULL.to_owned()), currency: currency.to_string() }
+    }
+}
 
 /// How many there are and where to read them.
 #[derive(Serialize, ToSchema)]

@@ -1,0 +1,48 @@
+//! Leases: which process works on a lane of an outbox. One that stops renewing loses its lane to whoever asks next.
+
+use super::{Result, Timestamp};
+use store::{Tx, sql};
+
+/// A lane: of a carrier, or of an account's callbacks to one origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lane(pub [u8; 16]);
+
+/// A process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder(pub [u8; 16]);
+
+/// A lease that is not renewed ends after this time.
+const LASTS_US: i64 = 3_000_000;
+
+/// Takes a free lane or renews one's own; false if another process has it.
+pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<bool> {
+    let now: Timestamp = tx.now();
+    let until = now.0.saturating_add(LASTS_US);
+    let taken = tx
+        .exec(
+            sql!(
+                "INSERT INTO lease (lane, holder, until) VALUES ($1, $2, $3)
+                 ON CONFLICT (lane) DO UPDATE SET holder = $2, until = $3
+                 WHERE lease.holder = $2 OR lease.until < $4"
+            ),
+            &[&lane.0, &holder.0, &until, &now],
+        )
+        .await?;
+    Ok(taken == 1)
+}
+
+/// Gives a lane back.
+pub async fn give_back(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<()> {
+    tx.put(sql!("DELETE FROM lease WHERE lane = $1 AND holder = $2"), &[&lane.0, &holder.0]).await?;
+    Ok(())
+}
+
+/// A lease that ended is forgotten after this time.
+const KEPT_US: i64 = 3_600 * 1_000_000;
+
+/// Forgets leases that ended long ago.
+pub async fn forget(tx: &mut Tx, (): &()) -> Result<()> {
+    let now: Timestamp = tx.now();
+    tx.put(sql!("DELETE FROM lease WHERE until < $1"), &[&now.0.saturating_sub(KEPT_US)]).await?;
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Terms: everything that decides how an account's message goes and what it costs, as each process remembers it.
+//!
+//! Read together and kept for as long as the `terms` generation stands, so that accepting a message looks nothing up: a
+//! change of settings, rates or routes is known everywhere within one second.
+
+use super::account::{self, AccountId};
+use super::carrier::{self, CarrierId, Routes, longest_prefix};
+use super::change::{self, Kind};
+use super::money::{Amount, Currency};
+use super::phone::{Msisdn, Originator};
+use super::{Code, Result, Scope, Violation};
+use quick_cache::sync::Cache;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use store::{FromRow, Row, Rx, Store, Tx, sql};
+
+/// Accounts remembered at once.
+const REMEMBERED_MAX: usize = 10_000;
+/// Longest retention of bodies, in days.
+const RETENTION_MAX: i64 = 3_650;
+
+/// How an account's messages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Messaging {
+    /// What a message without an originator comes from.
+    pub originator: Option<Originator>,
+    /// Where status reports go that name no URL of their own.
+    pub report_url: Option<String>,
+    /// Where received messages are forwarded to.
+    pub inbound_url: Option<String>,
+    /// An IANA name: in which days and months are counted.
+    pub time_zone: String,
+    /// Whether callbacks carry the older signature as well (spec 01 section 3).
+    pub legacy_signature: bool,
+    /// After how many days a message's text is removed; `None` keeps it.
+    pub retention_days: Option<i64>,
+}
+
+impl Default for Messaging {
+    fn default() -> Self {
+        Messaging {
+            originator: None,
+            report_url: None,
+            inbound_url: None,
+            time_zone: "UTC".into(),
+            legacy_signature: true,
+            retention_days: None,
+        }
+    }
+}
+
+impl FromRow for Messaging {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Messaging {
+            originator: row.next()?,
+            report_url: row.next()?,
+            inbound_url: row.next()?,
+            time_zone: row.next()?,
+            legacy_signature: row.next()?,
+            retention_days: row.next()?,
+        })
+    }
+}
+
+/// How an account's messages go, as it is set.
+pub async fn messaging(rx: &mut Rx, scope: &Scope) -> Result<Messaging> {
+    let found = rx
+        .maybe(
+            sql!(
+                "SELECT originator, report_url, inbound_url, time_zone, legacy_signature, retention_days
+                 FROM messaging WHERE root = $1 AND account = $2"
+            ),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    Ok(found.unwrap_or_default())
+}
+
+/// One setting of how messages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessagingSetting {
+    /// See [`Messaging::originator`].
+    Originator(Option<Originator>),
+    /// See [`Messaging::report_url`].
+    ReportUrl(Option<String>),
+    /// See [`Messaging::inbound_url`].
+    InboundUrl(Option<String>),
+    /// See [`Messaging::time_zone`].
+    TimeZone(String),
+    /// See [`Messaging::legacy_signature`].
+    LegacySignature(bool),
+    /// See [`Messaging::retention_days`].
+    RetentionDays(Option<i64>),
+}
+
+/// Changes one setting. The account is locked by the caller.
+pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) -> Result<()> {
+    let mut after = messaging(tx, scope).await?;
+    match setting.clone() {
+        MessagingSetting::Originator(originator) => after.originator = originator,
+        MessagingSetting::ReportUrl(url) => after.report_url = url,
+        MessagingSetting::InboundUrl(url) => after.inbound_url = url,
+        MessagingSetting::TimeZone(zone) => {
+            jiff::tz::TimeZone::get(&zone).map_err(|_| Violation::new("time-zone", Code::Invalid))?;
+            after.time_zone = zone;
+        }
+        MessagingSetting::LegacySignature(on) => after.legacy_signature = on,
+        MessagingSetting::RetentionDays(days) => {
+            if days.is_some_and(|days| !(1..=RETENTION_MAX).contains(&days)) {
+                return Err(Violation::new("retention-days", Code::OutOfRange(1, RETENTION_MAX)).into());
+            }
+            after.retention_days = days;
+        }
+    }
+    tx.put(
+        sql!(
+            "INSERT INTO messaging (root, account, originator, report_url, inbound_url, time_zone, legacy_signature,
+             retention_days, forgotten) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)
+             ON CONFLICT (root, account) DO UPDATE SET originator = $3, report_url = $4, inbound_url = $5,
+             time_zone = $6, legacy_signature = $7, retention_days = $8"
+        ),
+        &[
+            &scope.root,
+            &scope.account,
+            &after.originator,
+            &after.report_url,
+            &after.inbound_url,
+            &after.time_zone,
+            &after.legacy_signature,
+            &after.retention_days,
+        ],
+    )
+    .await?;
+    change::raise(tx, Kind::Terms).await
+}
+
+/// Prices of one message part, by the longest prefix of the number. Without any the price is 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Rates(HashMap<String, Amount>);
+
+async fn rates(rx: &mut Rx, scope: &Scope) -> Result<Rates> {
+    let rows: Vec<(String, Amount)> = rx
+        .all(
+            sql!("SELECT prefix, amount FROM rate WHERE root = $1 AND account = $2"),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    Ok(Rates(rows.into_iter().collect()))
+}
+
+/// What an account sends under.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Whose.
+    pub scope: Scope,
+    /// Of all its prices.
+    pub currency: Currency,
+    /// Settings.
+    pub messaging: Messaging,
+    own: Rates,
+    partners: Rates,
+    routes: Routes,
+}
+
+/// What one part to one number costs, and who carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// What the account pays.
+    pub price: Amount,
+    /// What its partner pays for it. The same for a partner's own messages.
+    pub cost: Amount,
+    /// Who carries it.
+    pub carrier: CarrierId,
+}
+
+impl Terms {
+    /// The price of a part to a number; `None` if no carrier takes it.
+    pub fn quote(&self, to: Msisdn) -> Option<Quote> {
+        let rate = |rates: &Rates| longest_prefix(&rates.0, to).unwrap_or(Amount::ZERO);
+        let carrier = self.routes.carrier(to)?;
+        Some(Quote { price: rate(&self.own), cost: rate(&self.partners), carrier })
+    }
+}
+
+async fn read(rx: &mut Rx, id: &AccountId) -> Result<Terms> {
+    let account = account::find(rx, id).await?;
+    let scope = account.scope();
+    let partner = Scope { root: scope.root, account: scope.root };
+    Ok(Terms {
+        scope,
+        currency: account.currency,
+        messaging: messaging(rx, &scope).await?,
+        own: rates(rx, &scope).await?,
+        partners: rates(rx, &partner).await?,
+        routes: carrier::routes(rx, &()).await?,
+    })
+}
+
+/// The terms that this process remembers.
+pub struct Book {
+    found: Cache<AccountId, (i64, Arc<Terms>)>,
+    generation: AtomicI64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Book { found: Cache::new(REMEMBERED_MAX), generation: AtomicI64::new(0) }
+    }
+}
+
+impl Book {
+    /// An account's terms.
+    pub async fn of(&self, store: &Store, account: AccountId) -> Result<Arc<Terms>> {
+        // Taken before the read: what is read may be older than a change that is learnt of meanwhile.
+        let generation = self.generation.load(Ordering::Acquire);
+        if let Some((of, terms)) = self.found.get(&account)
+            && of == generation
+        {
+            return Ok(terms);
+        }
+        let terms = Arc::new(store.read(account, read).await?);
+        self.found.insert(account, (generation, Arc::clone(&terms)));
+        Ok(terms)
+    }
+
+    /// Forgets everything that was read before this generation.
+    pub fn advance(&self, generation: i64) {
+        self.generation.fetch_max(generation, Ordering::AcqRel);
+    }
+}
