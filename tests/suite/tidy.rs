@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 10] = [
+const TENANT_TABLES: [&str; 16] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -21,6 +21,12 @@ const TENANT_TABLES: [&str; 10] = [
     "balance",
     "transfer",
     "rate",
+    "messaging",
+    "message",
+    "recipient",
+    "expansion",
+    "callback",
+    "idempotency",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

@@ -12,16 +12,24 @@ pub mod record;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
+use rookery::core::AccountId;
 use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
+use rookery::core::carrier::CarrierId;
+use rookery::core::lease::Holder;
 use rookery::core::money::Currency;
 use rookery::core::schema::MIGRATIONS;
 use rookery::core::secret::Vault;
-use rookery::core::{AccountId, Result};
-use rookery::wire::{Connection, Keys, Metrics, Options, Service};
+use rookery::core::wake::Wake;
+use rookery::run::deliver::Courier;
+use rookery::run::egress::Egress;
+use rookery::run::submit::Desk;
+use rookery::run::{changes, sweep};
+use rookery::wire::{Caches, Connection, DIALECT, Metrics, Options, Service};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
+use tokio::sync::Mutex;
 
 /// 2024-03-05T08:15:30Z, the moment at which every test begins.
 pub const BEGIN_US: i64 = 1_709_626_530_000_000;
@@ -32,7 +40,9 @@ pub struct TestApp {
     pub store: Store,
     pub vault: Vault,
     pub clock: Clock,
-    pub keys: Arc<Keys>,
+    pub caches: Caches,
+    desk: Mutex<Desk>,
+    courier: Courier,
     _home: database::Home,
 }
 
@@ -51,17 +61,29 @@ impl TestApp {
         let store = Store::open(home.url(), store_options).await.expect("the test's database opens");
         store.migrate(MIGRATIONS).await.expect("the schema is made");
         let vault = Vault::new(&[9; 32]);
-        let keys = Arc::new(Keys::default());
+        let caches = Caches::default();
         let service = Service::new(
             store.clone(),
             vault.clone(),
-            Arc::clone(&keys),
+            caches.clone(),
+            Wake::default(),
             Arc::new(Metrics::default()),
             options,
             clock.clone(),
-            entropy,
+            entropy.clone(),
         );
-        TestApp { service, store, vault, clock, keys, _home: home }
+        let holder = Holder([1; 16]);
+        let desk = Desk::new(store.clone(), clock.clone(), Wake::default(), CarrierId(1), holder);
+        let courier = Courier {
+            store: store.clone(),
+            vault: vault.clone(),
+            egress: Egress::new(true).expect("a client"),
+            dialect: DIALECT,
+            clock: clock.clone(),
+            entropy,
+            holder,
+        };
+        TestApp { service, store, vault, clock, caches, desk: Mutex::new(desk), courier, _home: home }
     }
 
     /// A partner, with its secrets.
@@ -91,15 +113,29 @@ impl TestApp {
 
     /// Makes this process forget what it knows of keys, as `run` does after a change by another process.
     pub async fn notice_changes(&self) {
-        let kind = rookery::core::change::Kind::Access;
-        let generation: Result<i64> = self.store.read(kind, rookery::core::change::generation).await;
-        self.keys.advance(generation.expect("the generation"));
+        changes::look(&self.store, &self.caches.keys, &self.caches.terms).await.expect("the generations");
     }
 
-    /// Does what `run` does by itself until nothing is left, then checks the books and the kept counts.
+    /// Does what `run` does by itself and is due now, until nothing is left, then checks the books and the kept counts.
     pub async fn settle(&self) {
-        while self.store.bulk((), rookery::core::group::sweep).await.expect("the sweep works") {}
+        let mut desk = self.desk.lock().await;
+        loop {
+            let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
+            did |= desk.turn().await.expect("the carrier works");
+            for lane in self.courier.due_lanes().await.expect("lanes") {
+                did |= self.courier.turn(lane).await.expect("callbacks are sent");
+            }
+            if !did {
+                break;
+            }
+        }
         books::check(&self.store).await;
+    }
+
+    /// Lets time pass, then does what is due.
+    pub async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.settle().await;
     }
 }
 
