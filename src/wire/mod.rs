@@ -17,6 +17,8 @@ mod refusal;
 mod system;
 
 pub use client::Connection;
+// `serve` hands it to what sends, since `run` does not see `wire`.
+pub use messagebird::signature;
 pub use metrics::Metrics;
 
 use crate::core::change::{self, Kind};

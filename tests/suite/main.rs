@@ -32,6 +32,7 @@ mod partner_api;
 mod samples;
 mod sdk;
 mod server;
+mod signing;
 mod smoke;
 mod startup;
 mod statements;

@@ -6,6 +6,7 @@ mod contacts;
 pub(super) mod error;
 mod groups;
 mod page;
+pub mod signature;
 
 use super::Shared;
 use crate::core::Timestamp;
