@@ -4,6 +4,7 @@
 //! trying again at the next turn; the database is the truth, so a task that dies with its process loses nothing.
 
 mod changes;
+pub mod egress;
 mod sweep;
 
 use crate::core::key::Directory;

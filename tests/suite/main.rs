@@ -20,6 +20,7 @@ mod command_line;
 mod contacts;
 mod conventions;
 mod edges;
+mod egress;
 mod exact;
 mod groups;
 mod home;
