@@ -25,13 +25,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use url::Host;
+use url::{Host, Url};
 
 /// Default of [`Options::within`].
 const WITHIN: Duration = Duration::from_secs(10);
 /// Most bytes that are read of an answer's body.
 pub const ANSWER_MAX: usize = 64 * 1024;
-/// Most bytes of an answer's head.
+/// Most bytes that an answer's head may leave unfinished.
 const HEAD_MAX: usize = 64 * 1024;
 /// An idle connection is kept for less than the 5 s after which Node's server closes it, so that a request seldom meets
 /// a connection that is being closed.
@@ -192,9 +192,10 @@ impl Egress {
 
 /// The request as the client takes it.
 fn prepared(outgoing: Outgoing) -> Result<Request<Full<Bytes>>, Failure> {
-    // The client would cut off a fragment, and send a user to nobody.
+    // The client would cut off a fragment, and take a port that is none for the usual one.
+    let exact = outgoing.url.is_ascii() && !outgoing.url.contains('#') && Url::parse(&outgoing.url).is_ok();
     let uri: Uri = match outgoing.url.parse() {
-        Ok(uri) if outgoing.url.is_ascii() && !outgoing.url.contains('#') => uri,
+        Ok(uri) if exact => uri,
         _ => return Err(Failure::NotAUrl),
     };
     let has_user = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));

@@ -3,12 +3,9 @@
 //! Every task is a loop that wakes up by the clock, does one bounded piece of work and tolerates an error by logging it and
 //! trying again at the next turn; the database is the truth, so a task that dies with its process loses nothing.
 
-pub mod changes;
-pub mod deliver;
+mod changes;
 pub mod egress;
-mod simulated;
-pub mod submit;
-pub mod sweep;
+mod sweep;
 
 use crate::core::callback::Dialect;
 use crate::core::key::Directory;

@@ -18,8 +18,7 @@ mod refusal;
 mod system;
 
 pub use client::Connection;
-pub use messagebird::callbacks::DIALECT;
-// Tests hold it against the vendor's vectors.
+// `serve` hands it to what sends, since `run` does not see `wire`.
 pub use messagebird::signature;
 pub use metrics::Metrics;
 
