@@ -3,9 +3,12 @@
 //! Every task is a loop that wakes up by the clock, does one bounded piece of work and tolerates an error by logging it and
 //! trying again at the next turn; the database is the truth, so a task that dies with its process loses nothing.
 
-mod changes;
+pub mod changes;
+pub mod deliver;
 pub mod egress;
-mod sweep;
+mod simulated;
+pub mod submit;
+pub mod sweep;
 
 use crate::core::callback::Dialect;
 use crate::core::key::Directory;

@@ -100,8 +100,7 @@ impl Metrics {
         status: StatusCode,
         taken_us: i64,
     ) {
-        let Route { method, template } =
-            route.unwrap_or_else(|| Route { method: "other", template: Template(None) });
+        let Route { method, template } = route.unwrap_or(Route { method: "other", template: Template(None) });
         let labels = Labels { surface, method, route: template, status: status.as_u16() };
         self.requests.get_or_create(&labels).inc();
         let seconds = std::time::Duration::from_micros(taken_us.max(0).unsigned_abs()).as_secs_f64();

@@ -18,7 +18,8 @@ mod refusal;
 mod system;
 
 pub use client::Connection;
-// `serve` hands it to what sends, since `run` does not see `wire`.
+pub use messagebird::callbacks::DIALECT;
+// Tests hold it against the vendor's vectors.
 pub use messagebird::signature;
 pub use metrics::Metrics;
 

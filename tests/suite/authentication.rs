@@ -7,8 +7,10 @@ use crate::support::{live, partner_api, test};
 use rookery::core::account::{self};
 use rookery::core::key::{self, Role};
 use rookery::core::secret::Secret;
-use rookery::run::Tasks;
-use rookery::wire::{Keys, Metrics, Options, Service};
+use rookery::core::wake::Wake;
+use rookery::run::egress::Egress;
+use rookery::run::{Duties, Means, Tasks};
+use rookery::wire::{Caches, DIALECT, Metrics, Options, Service};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Entropy;
@@ -149,19 +151,31 @@ async fn what_changes_at_an_account_is_effective_at_once() {
 async fn another_process_notices_a_change() {
     let home = Home::new().await;
     let app = &home.app;
-    let keys = Arc::new(Keys::default());
+    let (caches, wake) = (Caches::default(), Wake::default());
     let options = Options { rate_limits: false, ..Options::default() };
     let (metrics, entropy) = (Arc::new(Metrics::default()), Entropy::seeded(8));
     let other = Service::new(
         app.store.clone(),
         app.vault.clone(),
-        Arc::clone(&keys),
+        caches.clone(),
+        wake.clone(),
         metrics,
         options,
         app.clock.clone(),
-        entropy,
+        entropy.clone(),
     );
-    let tasks = Tasks::start(&app.store, &keys);
+    let means = Means {
+        store: app.store.clone(),
+        keys: caches.keys,
+        terms: caches.terms,
+        vault: app.vault.clone(),
+        clock: app.clock.clone(),
+        entropy,
+        wake,
+        dialect: DIALECT,
+        egress: Egress::new(false).expect("a client"),
+    };
+    let tasks = Tasks::start(means, Duties { submit: false, deliver: false });
     let balance = async || {
         send(&other, get("/balance").header("authorization", home.authorization()), "").await.status.as_u16()
     };

@@ -129,7 +129,9 @@ fn copy(conn: &Conn, shared: &Shared, stopped: &mpsc::Receiver<()>) {
             quiet_since = Some(Instant::now());
         }
         let is_quiet = quiet_since.is_some_and(|since| since.elapsed() >= QUIET);
-        if !(written || is_quiet) || shared.full.load(Ordering::Relaxed) && !is_quiet {
+        // What is full waits for the writer, unless that writes no more.
+        let may_copy = written && !shared.full.load(Ordering::Relaxed);
+        if !(may_copy || is_quiet) {
             continue;
         }
         match look_and_copy(&conn.db, is_quiet) {
