@@ -46,6 +46,8 @@ pub struct Contact {
     pub details: Details,
     /// In how many groups it is.
     pub groups: i64,
+    /// How many messages went to its number: counted through the index of numbers, a few for one person.
+    pub messages: i64,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last changed; at first the same.
@@ -54,7 +56,10 @@ pub struct Contact {
 
 /// The columns of a contact, for queries whose only table with them is `contact` under the name `c`.
 pub(super) const COLUMNS: &str = "c.id, c.msisdn, c.first_name, c.last_name, c.custom1, c.custom2, c.custom3, \
-                                  c.custom4, c.groups, c.created, c.updated";
+                                  c.custom4, c.groups, (SELECT CAST(count(*) AS BIGINT) FROM recipient r \
+                                  JOIN message m ON m.root = r.root AND m.account = r.account AND m.id = r.message \
+                                  WHERE r.root = c.root AND r.account = c.account AND r.msisdn = c.msisdn \
+                                  AND NOT m.hidden), c.created, c.updated";
 
 impl FromRow for Contact {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
@@ -67,6 +72,7 @@ impl FromRow for Contact {
                 custom: [row.next()?, row.next()?, row.next()?, row.next()?],
             },
             groups: row.next()?,
+            messages: row.next()?,
             created: row.next()?,
             updated: row.next()?,
         })
@@ -138,7 +144,7 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<Contact> {
     }
     add_words(tx, scope, id, details).await?;
     count(tx, scope, 1).await?;
-    Ok(Contact { id, msisdn: *msisdn, details: details.clone(), groups: 0, created: now, updated: now })
+    view(tx, &(*scope, id)).await
 }
 
 /// Changes what is given and answers the contact whole; a patch that changes nothing leaves `updated` too.

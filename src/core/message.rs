@@ -6,14 +6,13 @@
 //! time.
 
 use super::carrier::CarrierId;
-use super::contact::{self, ContactId};
 use super::group::{self, GroupId};
 use super::ledger::{self, Charge};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::terms::{Quote, Terms};
 use super::words::words;
-use super::{Code, Error, Listing, Noun, Page, Result, Scope, Timestamp, Violation, callback, part};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, callback, part};
 use smpp::text::Alphabet;
 use std::collections::HashSet;
 use store::{FromRow, Row, Rx, Store, Tx, sql};
@@ -34,7 +33,7 @@ const VALIDITY_SECONDS: i64 = 48 * 3_600;
 /// Longest validity that a message may ask for: a week, as in 3GPP 23.040 section 9.2.3.12 for most carriers.
 pub const VALIDITY_MAX: i64 = 7 * 24 * 3_600;
 /// Recipients and parts that one unit writes.
-const ROWS_MAX: usize = 400;
+pub(super) const ROWS_MAX: usize = 400;
 /// Bytes of one packed recipient.
 const PACKED_BYTES: usize = 32;
 
@@ -225,7 +224,7 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
     })
 }
 
-fn count(length: usize) -> i64 {
+pub(super) fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
@@ -309,7 +308,7 @@ pub struct Message {
     pub recipients: Vec<Recipient>,
 }
 
-const COLUMNS: &str = "m.id, m.direction, m.kind, m.originator, m.body, m.reference, m.report_url, m.validity, m.gateway, \
+pub(super) const COLUMNS: &str = "m.id, m.direction, m.kind, m.originator, m.body, m.reference, m.report_url, m.validity, m.gateway, \
                        m.coding, m.class, m.length, m.parts, m.currency, m.recipients, m.created";
 
 impl FromRow for Message {
@@ -606,309 +605,4 @@ async fn header(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
 /// The message's common part, hidden or not, for a callback about it.
 pub(super) async fn for_callback(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
     header(rx, scope, id).await
-}
-
-/// A message with all its recipients.
-pub async fn find(store: &Store, scope: Scope, id: MessageId) -> Result<Message> {
-    let message = store.read((scope, id), near_view).await?;
-    let many = count(message.recipients.len()) >= LISTED_MAX;
-    if many { store.scan((scope, id), view).await } else { Ok(message) }
-}
-
-async fn near_view(rx: &mut Rx, (scope, id): &(Scope, MessageId)) -> Result<Message> {
-    let message = shown(rx, scope, *id).await?;
-    filled(rx, scope, vec![message]).await?.pop().ok_or(Error::NotFound(Noun::Message))
-}
-
-async fn shown(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
-    rx.maybe(
-        sql!(
-            "SELECT ",
-            COLUMNS,
-            " FROM message m WHERE m.root = $1 AND m.account = $2 AND m.id = $3 AND NOT m.hidden"
-        ),
-        &[&scope.root, &scope.account, &id],
-    )
-    .await?
-    .ok_or(Error::NotFound(Noun::Message))
-}
-
-async fn view(rx: &mut Rx, (scope, id): &(Scope, MessageId)) -> Result<Message> {
-    let mut message = shown(rx, scope, *id).await?;
-    message.recipients = rx
-        .all(
-            sql!(
-                "SELECT msisdn, status, reason, error, changed, price FROM recipient
-                 WHERE root = $1 AND account = $2 AND message = $3 ORDER BY msisdn"
-            ),
-            &[&scope.root, &scope.account, id],
-        )
-        .await?;
-    Ok(message)
-}
-
-/// Takes a message out of every view. What is under way goes on, and its books stay; a sweep removes the rows later.
-pub async fn delete(tx: &mut Tx, (scope, id): &(Scope, MessageId)) -> Result<()> {
-    let hidden = tx
-        .exec(
-            sql!(
-                "UPDATE message SET hidden = $4 WHERE root = $1 AND account = $2 AND id = $3 AND NOT hidden"
-            ),
-            &[&scope.root, &scope.account, id, &true],
-        )
-        .await?;
-    if hidden == 0 {
-        return Err(Error::NotFound(Noun::Message));
-    }
-    tx.put(
-        sql!("UPDATE tally SET messages = messages - 1 WHERE root = $1 AND account = $2"),
-        &[&scope.root, &scope.account],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Which messages a list shows. All conditions together; an empty filter shows all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// From exactly this.
-    pub originator: Option<String>,
-    /// To this number.
-    pub recipient: Option<Msisdn>,
-    /// To this contact's number.
-    pub contact: Option<ContactId>,
-    /// Sent or received.
-    pub direction: Option<Direction>,
-    /// Of this kind.
-    pub format: Option<Format>,
-    /// With a recipient in this state.
-    pub status: Option<Status>,
-    /// With these characters in a recipient's number or in the originator.
-    pub text: Option<String>,
-    /// Accepted at or after.
-    pub from: Option<Timestamp>,
-    /// Accepted at or before.
-    pub until: Option<Timestamp>,
-}
-
-/// A page of the account's messages, newest first.
-pub async fn list(store: &Store, scope: Scope, filter: Filter, page: Page) -> Result<Listing<Message>> {
-    if filter == Filter::default() {
-        let command = (scope, page);
-        return if page.is_near() { store.read(command, all).await } else { store.scan(command, all).await };
-    }
-    store.scan((scope, filter, page), filtered).await
-}
-
-async fn all(rx: &mut Rx, (scope, page): &(Scope, Page)) -> Result<Listing<Message>> {
-    let total = rx
-        .one(
-            sql!("SELECT messages FROM tally WHERE root = $1 AND account = $2"),
-            &[&scope.root, &scope.account],
-        )
-        .await?;
-    let found = rx
-        .all(
-            sql!(
-                "SELECT ",
-                COLUMNS,
-                " FROM message m WHERE m.root = $1 AND m.account = $2 AND NOT m.hidden
-                 ORDER BY m.id DESC LIMIT $3 OFFSET $4"
-            ),
-            &[&scope.root, &scope.account, &page.limit, &page.offset],
-        )
-        .await?;
-    Ok(Listing { items: filled(rx, scope, found).await?, total })
-}
-
-/// Recipients shown with each message of a list; a view shows all.
-const LISTED_MAX: i64 = 1_000;
-
-async fn filled(rx: &mut Rx, scope: &Scope, messages: Vec<Message>) -> Result<Vec<Message>> {
-    let mut whole = Vec::with_capacity(messages.len());
-    for mut message in messages {
-        message.recipients = rx
-            .all(
-                sql!(
-                    "SELECT msisdn, status, reason, error, changed, price FROM recipient
-                     WHERE root = $1 AND account = $2 AND message = $3 ORDER BY msisdn LIMIT $4"
-                ),
-                &[&scope.root, &scope.account, &message.id, &LISTED_MAX],
-            )
-            .await?;
-        whole.push(message);
-    }
-    Ok(whole)
-}
-
-/// The first id of a millisecond.
-fn first_id(at: Timestamp) -> MessageId {
-    let ms = u64::try_from(at.0.div_euclid(1_000)).unwrap_or(0).min((1 << 48) - 1);
-    MessageId::from((u128::from(ms) << 80).to_be_bytes())
-}
-
-/// What every filtered statement asks; the engine drives it by the index that the statement names besides.
-const ASKED: &str = "m.root = $1 AND m.account = $2 AND m.id >= $3 AND m.id < $4 AND NOT m.hidden
-    AND (CAST($5 AS TEXT) IS NULL OR m.originator = $5)
-    AND (CAST($6 AS TEXT) IS NULL OR m.direction = $6)
-    AND (CAST($7 AS TEXT) IS NULL OR m.kind = $7)
-    AND (CAST($8 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM recipient r
-         WHERE r.root = $1 AND r.account = $2 AND r.message = m.id AND r.status = $8))
-    AND (CAST($9 AS TEXT) IS NULL OR replace(m.originator, $9, '') <> m.originator
-         OR EXISTS (SELECT 1 FROM recipient r WHERE r.root = $1 AND r.account = $2 AND r.message = m.id
-                    AND replace(CAST(r.msisdn AS TEXT), $9, '') <> CAST(r.msisdn AS TEXT)))
-    AND (CAST($10 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM recipient r
-         WHERE r.root = $1 AND r.account = $2 AND r.message = m.id AND r.msisdn = $10))";
-const TO_ONE: &str =
-    " AND m.id IN (SELECT message FROM recipient WHERE root = $1 AND account = $2 AND msisdn = $10)";
-const FROM_ONE: &str = " AND m.originator = $5";
-
-async fn filtered(rx: &mut Rx, (scope, filter, page): &(Scope, Filter, Page)) -> Result<Listing<Message>> {
-    let nothing = Listing { items: Vec::new(), total: 0 };
-    let mut to = filter.recipient;
-    if let Some(id) = filter.contact {
-        match contact::view(rx, &(*scope, id)).await {
-            Ok(contact) if to.is_none_or(|to| to == contact.msisdn) => to = Some(contact.msisdn),
-            Ok(_) | Err(Error::NotFound(_)) => return Ok(nothing),
-            Err(error) => return Err(error),
-        }
-    }
-    let begin = first_id(filter.from.unwrap_or(Timestamp(0)));
-    // The whole last second counts: what is shown has no fraction.
-    let end = first_id(Timestamp(filter.until.map_or(i64::MAX, |until| until.0.saturating_add(1_000_000))));
-    macro_rules! both {
-        ($driven:expr) => {
-            (
-                sql!("SELECT CAST(count(*) AS BIGINT) FROM message m WHERE ", ASKED, $driven),
-                sql!(
-                    "SELECT ",
-                    COLUMNS,
-                    " FROM message m WHERE ",
-                    ASKED,
-                    $driven,
-                    " ORDER BY m.id DESC LIMIT $11 OFFSET $12"
-                ),
-            )
-        };
-    }
-    let (counting, reading) = match (&to, &filter.originator) {
-        (Some(_), _) => both!(TO_ONE),
-        (None, Some(_)) => both!(FROM_ONE),
-        (None, None) => both!(""),
-    };
-    let asked: [&dyn store::Param; 12] = [
-        &scope.root,
-        &scope.account,
-        &begin,
-        &end,
-        &filter.originator,
-        &filter.direction,
-        &filter.format,
-        &filter.status,
-        &filter.text,
-        &to,
-        &page.limit,
-        &page.offset,
-    ];
-    let total = rx.one(counting, &asked[..10]).await?;
-    let found = rx.all(reading, &asked).await?;
-    Ok(Listing { items: filled(rx, scope, found).await?, total })
-}
-
-/// Messages to a contact's number.
-pub async fn of_contact(
-    store: &Store,
-    scope: Scope,
-    id: ContactId,
-    page: Page,
-) -> Result<(Msisdn, Listing<Message>)> {
-    let number = store.read((scope, id), contact::view).await?.msisdn;
-    let filter = Filter { recipient: Some(number), ..Filter::default() };
-    Ok((number, list(store, scope, filter, page).await?))
-}
-
-/// Messages that one unit removes.
-const REMOVED_MAX: i64 = 20;
-/// A hidden message is removed after this time, so that what is still to be said about it can be.
-const REMOVED_AFTER_US: i64 = 86_400 * 1_000_000;
-
-/// Removes messages that were deleted and are finished; answers whether there may be more.
-pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
-    // All tenants: the sweep works for everybody, some messages at a time.
-    let now: Timestamp = tx.now();
-    let before = now.0.saturating_sub(REMOVED_AFTER_US);
-    let found: Vec<(super::AccountId, super::AccountId, MessageId)> = tx
-        .all(
-            sql!(
-                "SELECT m.root, m.account, m.id FROM message m WHERE m.hidden AND m.created < $1
-                 AND NOT EXISTS (SELECT 1 FROM recipient r
-                     WHERE r.root = m.root AND r.account = m.account AND r.message = m.id AND r.open > 0)
-                 AND NOT EXISTS (SELECT 1 FROM expansion e
-                     WHERE e.root = m.root AND e.account = m.account AND e.message = m.id)
-                 ORDER BY m.created LIMIT $2"
-            ),
-            &[&before, &REMOVED_MAX],
-        )
-        .await?;
-    for (root, account, id) in &found {
-        let gone = tx
-            .exec(
-                sql!(
-                    "DELETE FROM recipient WHERE root = $1 AND account = $2 AND message = $3 AND msisdn IN (
-                         SELECT msisdn FROM recipient WHERE root = $1 AND account = $2 AND message = $3 LIMIT $4)"
-                ),
-                &[root, account, id, &count(ROWS_MAX)],
-            )
-            .await?;
-        if gone >= ROWS_MAX.try_into().unwrap_or(u64::MAX) {
-            // The rest of a large one at the next turn.
-            return Ok(true);
-        }
-        tx.put(
-            sql!("DELETE FROM message WHERE root = $1 AND account = $2 AND id = $3 AND hidden"),
-            &[root, account, id],
-        )
-        .await?;
-    }
-    Ok(count(found.len()) == REMOVED_MAX)
-}
-
-/// Messages whose text one unit removes.
-const FORGOTTEN_MAX: i64 = 200;
-
-/// Removes the texts of one account's messages that are older than it keeps them; answers whether there may be more.
-pub async fn forget_bodies(tx: &mut Tx, (): &()) -> Result<bool> {
-    // All tenants: the sweep works for everybody, one account at a time.
-    let now: Timestamp = tx.now();
-    let next: Option<(super::AccountId, super::AccountId, i64, i64)> = tx
-        .maybe(
-            sql!(
-                "SELECT root, account, retention_days, forgotten FROM messaging
-                 WHERE retention_days IS NOT NULL AND forgotten < $1 - retention_days * 86400000000 - 3600000000
-                 ORDER BY root, account LIMIT 1 FOR UPDATE"
-            ),
-            &[&now],
-        )
-        .await?;
-    let Some((root, account, days, forgotten)) = next else { return Ok(false) };
-    let before = now.0.saturating_sub(days.saturating_mul(86_400_000_000));
-    let (begin, end) = (first_id(Timestamp(forgotten)), first_id(Timestamp(before)));
-    let emptied = tx
-        .exec(
-            sql!(
-                "UPDATE message SET body = '' WHERE root = $1 AND account = $2 AND id IN (
-                     SELECT id FROM message WHERE root = $1 AND account = $2 AND id >= $3 AND id < $4 AND body <> ''
-                     ORDER BY id LIMIT $5)"
-            ),
-            &[&root, &account, &begin, &end, &FORGOTTEN_MAX],
-        )
-        .await?;
-    if emptied < FORGOTTEN_MAX.unsigned_abs() {
-        tx.put(
-            sql!("UPDATE messaging SET forgotten = $3 WHERE root = $1 AND account = $2"),
-            &[&root, &account, &before],
-        )
-        .await?;
-    }
-    Ok(true)
 }

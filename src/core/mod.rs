@@ -4,6 +4,7 @@
 //! calling each other with the same `Tx`. Every function on tenant data takes a [`Scope`], and its SQL begins with it.
 
 pub mod account;
+pub mod archive;
 pub mod callback;
 pub mod carrier;
 pub mod change;

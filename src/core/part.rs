@@ -42,6 +42,7 @@ pub(super) async fn push(
     (message, to, number): (MessageId, Msisdn, i64),
     expires: Timestamp,
 ) -> Result<()> {
+    // All tenants: a carrier's lane is everybody's; the row says whose it is.
     let id: PartId = tx.id();
     let Charge { scope, currency, price, cost } = charge;
     tx.put(

@@ -3,7 +3,7 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, callback, group, idempotency, lease, message, part};
+use crate::core::{Result, archive, callback, group, idempotency, lease, message, part};
 use std::time::Duration;
 use store::Store;
 
@@ -46,8 +46,8 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     more |= store.bulk((), part::expire).await?;
     more |= store.bulk((), part::unpark).await?;
     if rare {
-        more |= store.bulk((), message::remove_hidden).await?;
-        more |= store.bulk((), message::forget_bodies).await?;
+        more |= store.bulk((), archive::remove_hidden).await?;
+        more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;

@@ -7,7 +7,7 @@ use super::page::{self, List, PageParams};
 use super::{Counted, Datetime};
 use crate::core::contact::{self, Contact, ContactId, Details, Filter, New, Patch, TEXT_MAX};
 use crate::core::phone::Msisdn;
-use crate::core::{Error, Noun, Page, group, message};
+use crate::core::{Error, Noun, Page, archive, group};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, Reader, at_most, filled};
 use crate::wire::caller::Caller;
@@ -61,7 +61,7 @@ struct CustomDetails {
 
 impl ContactBody {
     pub(super) fn new(contact: Contact, origin: &Origin) -> Self {
-        let Contact { id, msisdn, details, groups, created, updated } = contact;
+        let Contact { id, msisdn, details, groups, messages, created, updated } = contact;
         let Details { first_name, last_name, custom: [custom1, custom2, custom3, custom4] } = details;
         let href = origin.link(format_args!("/contacts/{id}"));
         ContactBody {
@@ -71,7 +71,7 @@ impl ContactBody {
             last_name,
             custom_details: CustomDetails { custom1, custom2, custom3, custom4 },
             groups: Counted { total_count: groups, href: format!("{href}/groups") },
-            messages: Counted { total_count: 0, href: format!("{href}/messages") },
+            messages: Counted { total_count: messages, href: format!("{href}/messages") },
             href,
             created_datetime: Datetime(created),
             updated_datetime: Datetime(updated),
@@ -303,7 +303,7 @@ async fn messages(
 ) -> Result<Json<List<MessageBody>>, Refusal> {
     let id = contact_id(&id)?;
     let page: Page = page::of(&query)?;
-    let (number, listing) = message::of_contact(&state.store, caller.scope, id, page).await?;
+    let (number, listing) = archive::of_contact(&state.store, caller.scope, id, page).await?;
     let number = number.to_string();
     Ok(Json(super::messages::envelope(&origin, &[("recipient", &number)], page, listing)))
 }

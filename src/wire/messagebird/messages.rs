@@ -3,10 +3,11 @@
 use super::error::Errors;
 use super::page::{self, List, PageParams};
 use super::{Datetime, Price};
+use crate::core::archive::{self, Filter};
 use crate::core::group::GroupId;
 use crate::core::message::{
-    self, Coding, Direction, Draft, Filter, Format, Message, MessageId, NAMED_MAX, REFERENCE_MAX, Reason,
-    Recipient, Status, VALIDITY_MAX,
+    self, Coding, Direction, Draft, Format, Message, MessageId, NAMED_MAX, REFERENCE_MAX, Reason, Recipient,
+    Status, VALIDITY_MAX,
 };
 use crate::core::phone::{Msisdn, Originator};
 use crate::core::terms::Terms;
@@ -433,7 +434,7 @@ async fn list(
         .collect();
     reader.finish()?;
     let listing = match filter {
-        Some(filter) => message::list(&state.store, caller.scope, filter, page).await?,
+        Some(filter) => archive::list(&state.store, caller.scope, filter, page).await?,
         None => Listing { items: Vec::new(), total: 0 },
     };
     let shown: Vec<(&str, &str)> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -463,7 +464,7 @@ async fn view(
     origin: Origin,
     Path(id): Path<String>,
 ) -> Result<Json<MessageBody>, Refusal> {
-    let message = message::find(&state.store, caller.scope, message_id(&id)?).await?;
+    let message = archive::find(&state.store, caller.scope, message_id(&id)?).await?;
     Ok(Json(MessageBody::new(message, &origin)))
 }
 
@@ -477,6 +478,6 @@ async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    state.store.write((caller.scope, message_id(&id)?), message::delete).await?;
+    state.store.write((caller.scope, message_id(&id)?), archive::delete).await?;
     Ok(StatusCode::NO_CONTENT)
 }
