@@ -174,7 +174,8 @@ async fn filtered(rx: &mut Rx, (scope, filter, page): &(Scope, Filter, Page)) ->
     }
     let begin = first_id(filter.from.unwrap_or(Timestamp(0)));
     // The whole last second counts: what is shown has no fraction.
-    let end = first_id(Timestamp(filter.until.map_or(i64::MAX, |until| until.0.saturating_add(1_000_000))));
+    let second = |until: Timestamp| until.0.div_euclid(1_000_000).saturating_add(1).saturating_mul(1_000_000);
+    let end = first_id(Timestamp(filter.until.map_or(i64::MAX, second)));
     let (counting, reading) = match (&to, &filter.originator) {
         (Some(_), _) => (
             sql!("SELECT CAST(count(*) AS BIGINT) FROM message m WHERE ", ASKED, TO_ONE),

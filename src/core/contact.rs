@@ -116,13 +116,16 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<Contact> {
     let New { scope, msisdn, details } = new;
     let (id, now): (ContactId, Timestamp) = (tx.id(), tx.now());
     let [custom1, custom2, custom3, custom4] = &details.custom;
-    let inserted = tx
-        .exec(
+    let messages: Option<i64> = tx
+        .maybe(
             sql!(
                 "INSERT INTO contact (root, account, id, msisdn, first_name, last_name, custom1, custom2, custom3,
                  custom4, groups, created, updated)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11)
-                 ON CONFLICT (root, account, msisdn) DO NOTHING"
+                 ON CONFLICT (root, account, msisdn) DO NOTHING
+                 RETURNING (SELECT CAST(count(*) AS BIGINT) FROM recipient r
+                     JOIN message m ON m.root = r.root AND m.account = r.account AND m.id = r.message
+                     WHERE r.root = $1 AND r.account = $2 AND r.msisdn = $4 AND NOT m.hidden)"
             ),
             &[
                 &scope.root,
@@ -139,12 +142,18 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<Contact> {
             ],
         )
         .await?;
-    if inserted == 0 {
-        return Err(taken());
-    }
+    let messages = messages.ok_or_else(taken)?;
     add_words(tx, scope, id, details).await?;
     count(tx, scope, 1).await?;
-    view(tx, &(*scope, id)).await
+    Ok(Contact {
+        id,
+        msisdn: *msisdn,
+        details: details.clone(),
+        groups: 0,
+        messages,
+        created: now,
+        updated: now,
+    })
 }
 
 /// Changes what is given and answers the contact whole; a patch that changes nothing leaves `updated` too.

@@ -44,6 +44,12 @@ impl Amount {
 }
 
 impl Amount {
+    /// All decimals that count: `0.061`, `1.5`, `0`. A JSON number.
+    pub fn shortest(self) -> String {
+        let text = self.to_string();
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// So many times as much; `None` beyond what fits.
     pub fn times(self, count: i64) -> Option<Amount> {
         self.0.checked_mul(count).map(Amount)
@@ -136,6 +142,13 @@ mod tests {
             (1_050_000, "1.05"),
         ] {
             assert_eq!(Amount(micro).cents(), shown);
+        }
+    }
+
+    #[test]
+    fn the_shortest_form_has_no_decimal_too_many() {
+        for (micro, shown) in [(61_000, "0.061"), (0, "0"), (-1_500_000, "-1.5"), (20_000_000, "20")] {
+            assert_eq!(Amount(micro).shortest(), shown);
         }
     }
 

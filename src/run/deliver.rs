@@ -5,13 +5,13 @@ use super::Stopped;
 use super::egress::{Egress, Outgoing};
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
 use crate::core::lease::{Holder, Lane};
-use crate::core::message::Message;
+use crate::core::message::{Message, Status};
 use crate::core::secret::{Place, Vault};
 use crate::core::wake::Wake;
 use crate::core::{Error, Result, Timestamp};
 use futures_util::StreamExt;
 use hyper::Method;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
@@ -95,6 +95,27 @@ fn ended_work(busy: &mut HashSet<Lane>, ended: Ended) {
     }
 }
 
+type Call = (Due, Option<Message>);
+
+/// Calls about the same recipient of a message come one after another, what was first told first.
+fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
+    let mut places = HashMap::new();
+    let mut groups: Vec<Vec<Call>> = Vec::new();
+    for call in calls {
+        let about = (call.0.message, call.0.recipient.msisdn);
+        let place = *places.entry(about).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(call),
+            None => groups.push(vec![call]),
+        }
+    }
+    for group in &mut groups {
+        let stage = |status: Status| (status != Status::Sent, status.is_final());
+        group.sort_by_key(|(due, _)| (due.recipient.changed, stage(due.recipient.status)));
+    }
+    groups
+}
+
 impl Courier {
     /// Every lane with something due, up to what is worked on at once.
     pub async fn due_lanes(&self) -> Result<Vec<Lane>> {
@@ -125,9 +146,16 @@ impl Courier {
         let key = self.vault.open(place, &batch.signing_key);
         let key = key.map_err(|_| Error::Internal("a signing key does not open".into()))?;
         let Batch { due, messages, legacy, .. } = batch;
-        let calls = due.into_iter().zip(messages).map(|(due, message)| self.call(due, message, &key, legacy));
+        let calls = by_recipient(due.into_iter().zip(messages)).into_iter().map(|calls| async {
+            let mut attempts = Vec::with_capacity(calls.len());
+            for (due, message) in calls {
+                attempts.push(self.call(due, message, &key, legacy).await);
+            }
+            attempts
+        });
         let mut done = futures_util::stream::iter(calls).buffer_unordered(CALLS_MAX).ready_chunks(CALLS_MAX);
         while let Some(attempts) = done.next().await {
+            let attempts: Vec<Attempt> = attempts.into_iter().flatten().collect();
             self.store.write(attempts, callback::attempted).await?;
         }
         Ok(true)

@@ -132,6 +132,12 @@ async fn an_account_is_shown_and_set() {
         "held",
         "creditLimit",
         "invoiceAggregation",
+        "originator",
+        "reportUrl",
+        "inboundUrl",
+        "timeZone",
+        "legacySignature",
+        "retentionDays",
         "createdDatetime",
     ];
     let partners = ["partnerId", "country", "logoUrl", "webhookUrl", "redirectUrl", "clientsAddNumbers"];
@@ -140,6 +146,8 @@ async fn an_account_is_shown_and_set() {
     let expected = json!({
         "id": partner["id"], "name": "Acme", "email": "", "status": "active", "currency": "EUR", "payment": "prepaid",
         "balance": "0.00", "held": "0.00", "creditLimit": "0.00", "invoiceAggregation": true,
+        "originator": null, "reportUrl": null, "inboundUrl": null, "timeZone": "UTC", "legacySignature": true,
+        "retentionDays": null,
         "createdDatetime": created, "partnerId": handle, "country": "ZZ", "logoUrl": null, "webhookUrl": null,
         "redirectUrl": null, "clientsAddNumbers": true,
     });
@@ -151,6 +159,12 @@ async fn an_account_is_shown_and_set() {
         "payment=postpaid",
         "credit-limit=50",
         "invoice-aggregation=false",
+        "originator=Acme",
+        "report-url=https://acme.example/dlr?a=b",
+        "inbound-url=https://acme.example/in",
+        "time-zone=Europe/Amsterdam",
+        "legacy-signature=no",
+        "retention-days=30",
         "country=NL",
         "webhook-url=https://acme.example/hook",
         "clients-add-numbers=no",
@@ -164,6 +178,12 @@ async fn an_account_is_shown_and_set() {
         ("payment", json!("postpaid")),
         ("creditLimit", json!("50.00")),
         ("invoiceAggregation", json!(false)),
+        ("originator", json!("Acme")),
+        ("reportUrl", json!("https://acme.example/dlr?a=b")),
+        ("inboundUrl", json!("https://acme.example/in")),
+        ("timeZone", json!("Europe/Amsterdam")),
+        ("legacySignature", json!(false)),
+        ("retentionDays", json!(30)),
         ("country", json!("NL")),
         ("webhookUrl", json!("https://acme.example/hook")),
         ("clientsAddNumbers", json!(false)),
@@ -172,6 +192,10 @@ async fn an_account_is_shown_and_set() {
     }
     for (setting, complaint) in [
         ("nmae=x", "nmae is no setting"),
+        ("originator=x", "originator is invalid"),
+        ("report-url=ftp://acme.example", "report-url is invalid"),
+        ("time-zone=Mars/Olympus", "time-zone is invalid"),
+        ("retention-days=0", "retention-days is invalid"),
         ("name", "NAME=VALUE is needed"),
         ("name=", "name must not be empty"),
         ("payment=cash", "payment is prepaid or postpaid"),

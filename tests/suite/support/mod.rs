@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod books;
+pub mod customer;
 pub mod database;
 pub mod http;
 pub mod process;
@@ -12,20 +13,23 @@ pub mod record;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
-use rookery::core::AccountId;
+use futures_util::future::BoxFuture;
 use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
 use rookery::core::carrier::CarrierId;
 use rookery::core::lease::Holder;
 use rookery::core::money::Currency;
+use rookery::core::part::{self, BATCH, Part, Shift};
 use rookery::core::schema::MIGRATIONS;
 use rookery::core::secret::Vault;
 use rookery::core::wake::Wake;
+use rookery::core::{AccountId, Result};
 use rookery::run::deliver::Courier;
-use rookery::run::egress::Egress;
+use rookery::run::egress::{self, Egress};
 use rookery::run::submit::Desk;
 use rookery::run::{changes, sweep};
 use rookery::wire::{Caches, Connection, DIALECT, Metrics, Options, Service};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
@@ -77,7 +81,7 @@ impl TestApp {
         let courier = Courier {
             store: store.clone(),
             vault: vault.clone(),
-            egress: Egress::new(true).expect("a client"),
+            egress: Egress::with(nowhere()).expect("a client"),
             dialect: DIALECT,
             clock: clock.clone(),
             entropy,
@@ -132,11 +136,32 @@ impl TestApp {
         books::check(&self.store).await;
     }
 
+    /// Another process hands all that waits to the carrier and dies before it hears anything.
+    pub async fn abandon(&self) {
+        let shift = Shift { carrier: CarrierId(1), holder: Holder([2; 16]) };
+        // The lease of the process before has ended by then.
+        self.clock.advance(Duration::from_secs(5));
+        let taken: Result<Vec<Part>> = self.store.write((shift, BATCH), part::claim).await;
+        assert!(!taken.expect("the other process works").is_empty());
+        self.clock.advance(Duration::from_secs(5));
+        let mut desk = self.desk.lock().await;
+        *desk =
+            Desk::new(self.store.clone(), self.clock.clone(), Wake::default(), CarrierId(1), Holder([1; 16]));
+    }
+
     /// Lets time pass, then does what is due.
     pub async fn pass(&self, time: Duration) {
         self.clock.advance(time);
         self.settle().await;
     }
+}
+
+/// A way out that leads to this machine only.
+fn nowhere() -> egress::Options {
+    let resolve = |_, _| -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
+        Box::pin(async { Err(std::io::Error::other("tests know no names")) })
+    };
+    egress::Options { allow_private: true, resolve: Arc::new(resolve), ..egress::Options::default() }
 }
 
 /// The text of the live key of an account.

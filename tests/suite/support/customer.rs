@@ -1,0 +1,87 @@
+//! A customer's server on a real socket: answers calls as it is told and keeps what it was sent.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// A call that arrived.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Path and query, as they stood in the request line.
+    pub target: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Call {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query, decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let query = self.target.split_once('?')?.1;
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    }
+}
+
+/// The server. Answers 200, or what is next in its list.
+pub struct Customer {
+    address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
+    answers: Arc<Mutex<VecDeque<u16>>>,
+    _serving: JoinSet<()>,
+}
+
+impl Customer {
+    pub async fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (calls, answers) = (Arc::<Mutex<Vec<Call>>>::default(), Arc::<Mutex<VecDeque<u16>>>::default());
+        let mut serving = JoinSet::new();
+        let (kept, told) = (Arc::clone(&calls), Arc::clone(&answers));
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (kept, told) = (Arc::clone(&kept), Arc::clone(&told));
+                connections.spawn(async move {
+                    let (read, mut write) = stream.split();
+                    let mut lines = BufReader::new(read).lines();
+                    while let Ok(Some(first)) = lines.next_line().await {
+                        let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+                        let mut headers = Vec::new();
+                        while let Ok(Some(line)) = lines.next_line().await {
+                            let Some((name, value)) = line.split_once(':') else { break };
+                            headers.push((name.to_lowercase(), value.trim().to_owned()));
+                        }
+                        kept.lock().expect("calls").push(Call { target, headers });
+                        let status = told.lock().expect("answers").pop_front().unwrap_or(200);
+                        let answer = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n");
+                        if write.write_all(answer.as_bytes()).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Customer { address, calls, answers, _serving: serving }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What the next calls are answered.
+    pub fn answer(&self, statuses: impl IntoIterator<Item = u16>) {
+        self.answers.lock().expect("answers").extend(statuses);
+    }
+
+    /// What has arrived since the last look.
+    pub fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.calls.lock().expect("calls"))
+    }
+}
