@@ -2,17 +2,10 @@
 // answer compared value by value and type by type. Started by `tests/sdk/run node`; see ../README.md.
 'use strict';
 
-const assert = require('assert').strict;
-const messagebird = require('messagebird');
+const { ORIGIN, NOBODY, WRONG_KEY, assert, call, as, fails, ok, pause, page, checkTime, complete, run } = require('./driver');
 
-const ORIGIN = 'https://rest.messagebird.com';
-const KEY = required('ROOKERY_KEY');
-const TEST_KEY = required('ROOKERY_TEST_KEY');
 const BALANCE = Number(process.env.ROOKERY_BALANCE || '0');
 
-const NOBODY = 'f'.repeat(32); // has the form of an id and is nobody's
-const NO_LINKS = { first: null, previous: null, next: null, last: null };
-const WRONG_KEY = { code: 2, description: 'Request not allowed (incorrect access_key)', parameter: 'access_key' };
 const NO_CONTACT = { code: 20, description: 'contact not found', parameter: null };
 const NO_GROUP = { code: 20, description: 'group not found', parameter: null };
 const DUPLICATE = {
@@ -20,62 +13,6 @@ const DUPLICATE = {
   description: 'contact with this msisdn already exists in your contact list',
   parameter: 'msisdn',
 };
-
-const live = messagebird.initClient(KEY);
-const clients = {
-  live,
-  test: messagebird.initClient(TEST_KEY),
-  wrong: messagebird.initClient('WrongWrongWrongWrongWrong'),
-  firebase: messagebird.initClient(KEY, 5000, ['ENABLE_FIREBASE_PLUGIN']),
-};
-
-const called = new Set();
-let step = 'start';
-
-/** Calls `product.method` of the SDK and gives its result; an error from the SDK is thrown. */
-function call(name, ...args) {
-  return as('live', name, ...args);
-}
-
-function as(who, name, ...args) {
-  const [product, method] = name.split('.');
-  called.add(name);
-  step = `${name}(${args.map((arg) => JSON.stringify(arg)).join(', ')}) with the ${who} key`;
-  return new Promise((resolve, reject) => {
-    clients[who][product][method](...args, (error, value) => (error ? reject(error) : resolve(value)));
-  });
-}
-
-/**
- * The call must fail with this status and, in any order, these errors. A description that is not given may be any that
- * begins with the parameter's name.
- */
-async function fails(promise, status, ...expected) {
-  let value;
-  try {
-    value = await promise;
-  } catch (error) {
-    if (!error.errors) {
-      throw error;
-    }
-    const byField = (a, b) => String(a.parameter).localeCompare(String(b.parameter)) || a.code - b.code;
-    const actual = [...error.errors].sort(byField);
-    const wanted = [...expected].sort(byField).map((want, i) => {
-      const said = String((actual[i] || {}).description);
-      const free = said !== '' && said.startsWith(want.parameter === null ? '' : `${want.parameter} `);
-      return { description: free ? said : `${want.parameter} …`, ...want };
-    });
-    assert.deepEqual({ status: error.statusCode, errors: actual }, { status, errors: wanted });
-    return;
-  }
-  assert.fail(`expected status ${status} with ${JSON.stringify(expected)}, but the call answered ${JSON.stringify(value)}`);
-}
-
-function ok(name, what) {
-  console.log(`ok ${name}: ${what}`);
-}
-
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** A whole contact as it must be shown. What the server chooses is taken from `seen` after its form was checked. */
 function contact(seen, fields) {
@@ -113,25 +50,8 @@ function group(seen, fields) {
 function checkChosen(seen) {
   assert.match(String(seen.id), /^[0-9a-f]{32}$/);
   for (const name of ['createdDatetime', 'updatedDatetime']) {
-    assert.match(String(seen[name]), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$/, name);
-    const away = Math.abs(Date.now() - Date.parse(seen[name]));
-    assert.ok(away < 10 * 60 * 1000, `${name} ${seen[name]} is ${away} ms away from this machine's clock`);
+    checkTime(name, seen[name]);
   }
-}
-
-/** A page of a list: `path` is that of the collection, `total` all that match. */
-function page(path, offset, limit, total, items) {
-  const at = (from) => `${ORIGIN}${path}?offset=${from}&limit=${limit}`;
-  const links =
-    total === 0
-      ? NO_LINKS
-      : {
-          first: at(0),
-          previous: offset > 0 ? at(Math.max(0, offset - limit)) : null,
-          next: offset + limit < total ? at(offset + limit) : null,
-          last: at(Math.floor((total - 1) / limit) * limit),
-        };
-  return { offset, limit, count: items.length, totalCount: total, links, items };
 }
 
 async function balance() {
@@ -261,11 +181,13 @@ async function contacts() {
   ok('contacts.listGroups', 'unknown contact: 404, code 20');
   await fails(as('wrong', 'contacts.listGroups', full.id), 401, WRONG_KEY);
   ok('contacts.listGroups', 'wrong key: 401, code 2');
-  // Messages are not served yet: this check changes with the first release that has them.
-  await fails(call('contacts.listMessages', full.id), 404, { code: 98, parameter: null });
-  await fails(call('contacts.listMessages', full.id, 10, 0), 404, { code: 98, parameter: null });
+  const noMessages = (limit) => page('/messages/', 0, limit, 0, []);
+  assert.deepEqual(await call('contacts.listMessages', full.id), noMessages(20));
+  assert.deepEqual(await call('contacts.listMessages', full.id, 10, 0), noMessages(10));
+  ok('contacts.listMessages', 'empty; messages.js fills it');
+  await fails(call('contacts.listMessages', NOBODY), 404, NO_CONTACT);
   await fails(as('wrong', 'contacts.listMessages', full.id), 401, WRONG_KEY);
-  ok('contacts.listMessages', 'not served yet: 404, code 98');
+  ok('contacts.listMessages', 'unknown contact: 404, code 20; wrong key: 401, code 2');
 
   // Delete.
   await fails(as('wrong', 'contacts.delete', bare.id), 401, WRONG_KEY);
@@ -439,32 +361,8 @@ async function groups({ moved, spaced, again }) {
   ok('groups.delete', 'all of them');
 }
 
-/** A call that a newer SDK adds must be tested too. */
-function complete() {
-  const offered = ['balance', 'contacts', 'groups'].flatMap((product) =>
-    Object.keys(live[product]).map((method) => `${product}.${method}`)
-  );
-  assert.deepEqual([...called].sort(), offered.sort());
-  console.log(`ok all ${offered.length} balance, contacts and groups calls of the SDK were made`);
-}
-
-function required(name) {
-  if (!process.env[name]) {
-    console.error(`${name} is not set; start this with tests/sdk/run node`);
-    process.exit(2);
-  }
-  return process.env[name];
-}
-
-(async () => {
+run(async () => {
   await balance();
   await groups(await contacts());
-  complete();
-})().catch((error) => {
-  console.error(`failed: ${step}`);
-  console.error(error.stack || error);
-  if (error.error) {
-    console.error('caused by', error.error);
-  }
-  process.exit(1);
+  complete(['balance', 'contacts', 'groups']);
 });
