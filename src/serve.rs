@@ -4,14 +4,13 @@ use crate::core::account::{self, NewAccount, NewChild, NewPartner};
 use crate::core::change::{self, Kind};
 use crate::core::ledger::{self, Grant};
 use crate::core::money::{Amount, Currency};
-use crate::core::wake::Wake;
 use crate::core::{Error, Result as CoreResult};
 use crate::installation::Installation;
 use crate::listen::{self, Answers, Tls};
 use crate::run::egress::Egress;
 use crate::run::{Duties, Means, Tasks};
 use crate::settings::{Role, ServeSettings, Settings};
-use crate::wire::{Caches, DIALECT, Metrics, Options, Service};
+use crate::wire::{Common, DIALECT, Metrics, Options, Service};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::Tx;
@@ -39,33 +38,25 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
 
     let installation = Installation::open(settings).await?;
     let demo = if serve.no_demo.unwrap_or(false) { None } else { demo(&installation).await? };
-    let (caches, wake) = (Caches::default(), Wake::default());
+    let common = Common::default();
     let egress = Egress::new(serve.allow_private_webhooks.unwrap_or(false))?;
     let metrics = Arc::new(Metrics::default());
     let Installation { store, vault, clock, entropy } = installation;
     let means = Means {
         store: store.clone(),
-        keys: Arc::clone(&caches.keys),
-        terms: Arc::clone(&caches.terms),
+        keys: Arc::clone(&common.keys),
+        terms: Arc::clone(&common.terms),
         vault: vault.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
-        wake: wake.clone(),
+        wake: common.wake.clone(),
         dialect: DIALECT,
         egress,
     };
     let duties = Duties { submit: serve.has(Role::Submit), deliver: serve.has(Role::Deliver) };
     let tasks = Tasks::start(means, duties);
-    let service = Service::new(
-        store.clone(),
-        vault,
-        caches,
-        wake,
-        Arc::clone(&metrics),
-        options(serve),
-        clock,
-        entropy,
-    );
+    let service =
+        Service::new(store.clone(), vault, common, Arc::clone(&metrics), options(serve), clock, entropy);
     let answers = Answers::Service(Arc::new(service));
 
     // Before anybody can see that this serves: a signal that comes right then is a graceful stop as well.

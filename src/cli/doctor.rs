@@ -1,6 +1,7 @@
 //! `doctor`: looks at an installation and says what to do about each finding.
 
 use super::{Failure, Outcome, say};
+use crate::core::carrier::{self, CarrierKind};
 use crate::core::ledger::{self, Audit};
 use crate::core::schema::MIGRATIONS;
 use crate::installation::Installation;
@@ -77,6 +78,13 @@ fn configuration(settings: &Settings, findings: &mut Findings) {
         findings.odd("configuration", "rate limits are off; leave out --no-rate-limit but for tests");
         fine = false;
     }
+    if serve.allow_private_webhooks == Some(true) {
+        findings.odd(
+            "configuration",
+            "callbacks may go to private addresses; leave out --allow-private-webhooks but for tests",
+        );
+        fine = false;
+    }
     if let (Some(certificate), Some(key)) = (&serve.tls_cert, &serve.tls_key) {
         match Tls::open(certificate, key) {
             Ok(_) => findings.good("certificate", "can be read and fits its key"),
@@ -102,10 +110,22 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     } else {
         findings.good("clock", "is plausible");
     }
+    match store.read((), carrier::all).await {
+        Ok(carriers) => {
+            for (_, name, CarrierKind::Simulated) in carriers {
+                findings
+                    .good("carrier", format!("{name} is simulated: no message reaches a phone through it"));
+            }
+        }
+        Err(error) => findings.bad("carrier", format!("carriers cannot be read: {error}")),
+    }
     let audit = store.write((), async |tx: &mut store::Tx, (): &()| ledger::audit(tx, &()).await).await;
     match audit {
         Ok(audit) if audit == Audit::default() => {
-            findings.good("books", "balance, and every balance is its transfers' sum");
+            findings.good(
+                "books",
+                "balance, every balance is its transfers' sum, and what is held is what is open",
+            );
         }
         Ok(audit) => {
             findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this"));

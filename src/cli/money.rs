@@ -3,7 +3,7 @@
 use super::{Failure, Outcome, account_id, say};
 use crate::core::ledger::{self, Grant};
 use crate::core::money::{Amount, Currency};
-use crate::core::rate;
+use crate::core::{AccountId, rate};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -35,6 +35,17 @@ pub(super) enum RateCommand {
         /// Must be the account's own, if given
         currency: Option<String>,
     },
+    /// Set many prices from a file with a line PREFIX,AMOUNT for each
+    ///
+    /// A first line that does not begin with a digit or a comma is passed over. Nothing is set if a line is wrong; prefixes
+    /// that the file does not name keep their price.
+    #[command(verbatim_doc_comment)]
+    Import {
+        /// Account number or partner id
+        account_id: String,
+        /// The file, in UTF-8
+        file: std::path::PathBuf,
+    },
 }
 
 fn read(amount: &str, currency: Option<&str>) -> Result<(Amount, Option<Currency>), Failure> {
@@ -64,9 +75,41 @@ pub(super) async fn credit(installation: &Installation, command: Credit) -> Outc
 }
 
 pub(super) async fn rate(installation: &Installation, command: RateCommand) -> Outcome {
-    let RateCommand::Set { account_id: id, prefix, amount, currency } = command;
-    let account = account_id(installation, &id).await?;
-    let (amount, currency) = read(&amount, currency.as_deref())?;
-    installation.store.write(rate::Set { account, prefix, amount, currency }, rate::set).await?;
+    match command {
+        RateCommand::Set { account_id: id, prefix, amount, currency } => {
+            let account = account_id(installation, &id).await?;
+            let (amount, currency) = read(&amount, currency.as_deref())?;
+            installation.store.write(rate::Set { account, prefix, amount, currency }, rate::set).await?;
+        }
+        RateCommand::Import { account_id: id, file } => {
+            let account = account_id(installation, &id).await?;
+            let text = std::fs::read_to_string(&file);
+            let text = text.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+            let rates = deck(account, &text).map_err(|why| Failure(format!("{}: {why}", file.display())))?;
+            let count = rates.len();
+            for some in rates.chunks(rate::IMPORT) {
+                installation.store.write(some.to_vec(), rate::set_all).await?;
+            }
+            say(&format!("{count} rates set"));
+        }
+    }
     Ok(())
+}
+
+/// The rates of a file, or which line is wrong and why.
+fn deck(account: AccountId, text: &str) -> Result<Vec<rate::Set>, String> {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
+    let is_title =
+        |at: usize, line: &str| at == 0 && !line.starts_with(|c: char| c.is_ascii_digit() || c == ',');
+    let mut rates = Vec::new();
+    for (at, line) in lines.filter(|(at, line)| !line.is_empty() && !is_title(*at, line)) {
+        let wrong = |why: String| format!("line {}: {why}", at + 1);
+        let (prefix, amount) =
+            line.split_once(',').ok_or_else(|| wrong("PREFIX,AMOUNT is needed, such as 31,0.061".into()))?;
+        let (prefix, amount) = (prefix.trim(), amount.trim());
+        let amount = Amount::parse(amount).map_err(|code| wrong(format!("amount {code}")))?;
+        rate::check(prefix, amount).map_err(|it| wrong(format!("{} {}", it.field, it.code)))?;
+        rates.push(rate::Set { account, prefix: prefix.to_owned(), amount, currency: None });
+    }
+    Ok(rates)
 }

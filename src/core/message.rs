@@ -184,9 +184,8 @@ pub struct Plan {
 pub fn alphabet(coding: Coding, body: &str) -> Alphabet {
     match coding {
         Coding::Plain => Alphabet::Gsm7,
-        Coding::Unicode => Alphabet::Ucs2,
         Coding::Auto if smpp::text::is_gsm7(body) => Alphabet::Gsm7,
-        Coding::Auto => Alphabet::Ucs2,
+        Coding::Unicode | Coding::Auto => Alphabet::Ucs2,
     }
 }
 
@@ -230,6 +229,7 @@ pub(super) fn count(length: usize) -> i64 {
 
 impl Plan {
     /// The same without prices: what a test key's request is answered from.
+    #[must_use]
     pub fn free(mut self) -> Plan {
         for planned in &mut self.recipients {
             planned.quote.price = Amount::ZERO;

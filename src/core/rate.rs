@@ -22,16 +22,29 @@ pub struct Set {
     pub currency: Option<Currency>,
 }
 
+/// Rates that one unit of an import sets.
+pub const IMPORT: usize = 100;
+
+/// Checks a rate for form.
+pub fn check(prefix: &str, amount: Amount) -> std::result::Result<(), Violation> {
+    if prefix.len() > PREFIX_MAX || !prefix.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Violation::new("prefix", Code::Invalid));
+    }
+    if amount < Amount::ZERO { Err(Violation::new("amount", Code::Invalid)) } else { Ok(()) }
+}
+
+/// Adds or replaces rates, at most [`IMPORT`]: all or none.
+pub async fn set_all(tx: &mut Tx, rates: &Vec<Set>) -> Result<()> {
+    for rate in rates {
+        set(tx, rate).await?;
+    }
+    Ok(())
+}
+
 /// Adds or replaces a rate.
 pub async fn set(tx: &mut Tx, rate: &Set) -> Result<()> {
     let owner = account::lock(tx, &rate.account).await?;
-    let digits = rate.prefix.bytes().all(|b| b.is_ascii_digit());
-    if !digits || rate.prefix.len() > PREFIX_MAX {
-        return Err(Violation::new("prefix", Code::Invalid).into());
-    }
-    if rate.amount < Amount::ZERO {
-        return Err(Violation::new("amount", Code::Invalid).into());
-    }
+    check(&rate.prefix, rate.amount)?;
     if rate.currency.is_some_and(|currency| currency != owner.currency) {
         return Err(Violation::new("currency", Code::Currency).into());
     }

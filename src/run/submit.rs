@@ -132,7 +132,9 @@ impl Desk {
         let mut after = PartId::from([0; 16]);
         loop {
             let known = self.store.read((self.shift.carrier, after), part::unreported).await?;
-            known.iter().for_each(|part| self.carrier.recall(part));
+            for part in &known {
+                self.carrier.recall(part);
+            }
             match known.last() {
                 Some((last, ..)) => after = *last,
                 None => break,

@@ -178,13 +178,15 @@ pub struct Endpoint {
 /// What every process keeps in memory of keys; `run` tells it when to forget.
 pub type Keys = Directory<Buckets>;
 
-/// What a process remembers of the database; `run` tells each when to forget.
+/// What both sides of a process have in common: what is remembered of the database, which `run` makes forget, and hints.
 #[derive(Clone, Default)]
-pub struct Caches {
+pub struct Common {
     /// Whose a key is.
     pub keys: Arc<Keys>,
     /// What an account sends under.
     pub terms: Arc<Book>,
+    /// That something may be due.
+    pub wake: Wake,
 }
 
 impl Service {
@@ -192,8 +194,7 @@ impl Service {
     pub fn new(
         store: Store,
         vault: Vault,
-        caches: Caches,
-        wake: Wake,
+        common: Common,
         metrics: Arc<Metrics>,
         options: Options,
         clock: Clock,
@@ -202,10 +203,10 @@ impl Service {
         let state = Arc::new(State {
             store,
             vault,
-            keys: caches.keys,
-            terms: caches.terms,
+            keys: common.keys,
+            terms: common.terms,
             under_way: UnderWay::default(),
-            wake,
+            wake: common.wake,
             wrong_keys: Cache::new(caller::ADDRESSES_MAX),
             limits: options.rate_limits,
             options,

@@ -7,10 +7,9 @@ use crate::support::{live, partner_api, test};
 use rookery::core::account::{self};
 use rookery::core::key::{self, Role};
 use rookery::core::secret::Secret;
-use rookery::core::wake::Wake;
 use rookery::run::egress::Egress;
 use rookery::run::{Duties, Means, Tasks};
-use rookery::wire::{Caches, DIALECT, Metrics, Options, Service};
+use rookery::wire::{Common, DIALECT, Metrics, Options, Service};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Entropy;
@@ -151,14 +150,13 @@ async fn what_changes_at_an_account_is_effective_at_once() {
 async fn another_process_notices_a_change() {
     let home = Home::new().await;
     let app = &home.app;
-    let (caches, wake) = (Caches::default(), Wake::default());
+    let common = Common::default();
     let options = Options { rate_limits: false, ..Options::default() };
     let (metrics, entropy) = (Arc::new(Metrics::default()), Entropy::seeded(8));
     let other = Service::new(
         app.store.clone(),
         app.vault.clone(),
-        caches.clone(),
-        wake.clone(),
+        common.clone(),
         metrics,
         options,
         app.clock.clone(),
@@ -166,12 +164,12 @@ async fn another_process_notices_a_change() {
     );
     let means = Means {
         store: app.store.clone(),
-        keys: caches.keys,
-        terms: caches.terms,
+        keys: common.keys,
+        terms: common.terms,
         vault: app.vault.clone(),
         clock: app.clock.clone(),
         entropy,
-        wake,
+        wake: common.wake,
         dialect: DIALECT,
         egress: Egress::new(false).expect("a client"),
     };

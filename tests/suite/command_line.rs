@@ -518,3 +518,29 @@ async fn no_secret_is_logged_by_commands_or_the_server() {
         }
     }
 }
+
+#[tokio::test]
+async fn rates_are_imported_from_a_file() {
+    let home = Home::new().await;
+    let partner = partner(&home, "Acme");
+    let file = home.folder().join("rates.csv");
+    let import = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        run(&home, &["rate", "import", &id(&partner), file.to_str().unwrap()])
+    };
+    let mut lines = "\u{feff}Prefix,Price\r\n,0.2\r\n31, 0.061\r\n\r\n".to_owned();
+    lines.extend((0..250).map(|number| format!("49{number:03},0.0{number:03}\n")));
+    assert_eq!(import(&lines).ok().stdout, "252 rates set\n");
+    for (text, complaint) in [
+        ("31,0.06\n4x,0.07", "line 2: prefix is invalid"),
+        ("31,0.06\n49,cheap", "line 2: amount is invalid"),
+        ("31,-1", "line 1: amount is invalid"),
+        ("31;0.06", "line 1: PREFIX,AMOUNT is needed"),
+    ] {
+        let failed = import(text);
+        assert_eq!(failed.status, Some(1), "{text}");
+        assert!(failed.stderr.contains(complaint), "{}", failed.stderr);
+    }
+    let missing = run(&home, &["rate", "import", &id(&partner), "/nowhere/rates.csv"]);
+    assert!(missing.status == Some(1) && missing.stderr.contains("/nowhere/rates.csv"));
+}

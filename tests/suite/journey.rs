@@ -115,7 +115,7 @@ async fn a_message_is_sent_charged_delivered_and_reported() {
             assert!(call.header(name).is_some(), "{name}");
         }
     }
-    shop.app.pass(Duration::from_secs(3_600)).await;
+    shop.app.pass(Duration::from_hours(1)).await;
     assert!(shop.customer.calls().is_empty(), "told once");
 }
 
@@ -182,9 +182,9 @@ async fn reports_come_late_twice_or_never() {
 
     let never = shop.send(&json!([99_900_401_000_i64])).await;
     shop.app.settle().await;
-    shop.app.pass(Duration::from_secs(47 * 3_600)).await;
+    shop.app.pass(Duration::from_hours(47)).await;
     assert_eq!(shop.state(&never).await.0, "sent");
-    shop.app.pass(Duration::from_secs(2 * 3_600)).await;
+    shop.app.pass(Duration::from_hours(2)).await;
     assert_eq!(shop.state(&never).await, ("delivery_failed".into(), json!("DLR not received"), Value::Null));
     assert_eq!(shop.paid().await.0, 4 * PRICE.0, "the carrier took it, so it is paid");
 }
@@ -396,7 +396,7 @@ async fn a_deleted_message_goes_on_and_is_in_no_view() {
     shop.app.settle().await;
     shop.app.pass(Duration::from_secs(5)).await;
     assert_eq!((shop.told(), shop.paid().await), (vec!["sent".into(), "delivered".into()], PRICE));
-    shop.app.pass(Duration::from_secs(2 * 86_400)).await;
+    shop.app.pass(Duration::from_hours(48)).await;
     crate::support::books::check(&shop.app.store).await;
 }
 
@@ -405,9 +405,9 @@ async fn texts_are_forgotten_when_an_account_wants_that() {
     let shop = Shop::new().await;
     let old = shop.send(&json!([31_655_500_011_i64])).await;
     shop.set(MessagingSetting::RetentionDays(Some(2))).await;
-    shop.app.pass(Duration::from_secs(2 * 86_400)).await;
+    shop.app.pass(Duration::from_hours(48)).await;
     let new = shop.send(&json!([31_655_500_011_i64])).await;
-    shop.app.pass(Duration::from_secs(7_200)).await;
+    shop.app.pass(Duration::from_hours(2)).await;
     assert_eq!(shop.view(&old).await["body"], "");
     assert_eq!(shop.view(&new).await["body"], "Your crate is ready");
 }

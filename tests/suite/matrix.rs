@@ -313,9 +313,9 @@ async fn nobody_but_the_owner_gets_anything_from_any_endpoint() {
     let mut wrong = Vec::new();
     for (number, endpoint) in (1..).zip(endpoints) {
         let mut row = Row::new(endpoint, &document);
-        owner_succeeds(&world, &mut row, number * 100).await;
-        strangers_fail(&world, &mut row, number * 100 + 10).await;
-        test_key(&world, &mut row, number * 100 + 50).await;
+        Box::pin(owner_succeeds(&world, &mut row, number * 100)).await;
+        Box::pin(strangers_fail(&world, &mut row, number * 100 + 10)).await;
+        Box::pin(test_key(&world, &mut row, number * 100 + 50)).await;
         wrong.append(&mut row.wrong);
     }
     assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));

@@ -122,7 +122,7 @@ async fn create_refused() {
             json!({"originator": "Bakery", "recipients": ["12", "nobody"], "body": "Hi"}),
             vec![9],
         ),
-        ("a fraction", json!({"originator": "Bakery", "recipients": [3165550.5], "body": "Hi"}), vec![10]),
+        ("a fraction", json!({"originator": "Bakery", "recipients": [3_165_550.5], "body": "Hi"}), vec![10]),
         (
             "an unknown group",
             json!({"originator": "Bakery", "groupIds": ["f".repeat(32)], "body": "Hi"}),

@@ -228,7 +228,7 @@ struct MessageRequest {
     /// Where status reports go, in place of the account's URL.
     report_url: Option<String>,
     /// Seconds after which it is given up.
-    #[schema(minimum = 1, maximum = 604800)]
+    #[schema(minimum = 1, maximum = 604_800)]
     validity: Option<i64>,
     /// Echoed.
     gateway: Option<i64>,

@@ -27,7 +27,7 @@ use rookery::run::deliver::Courier;
 use rookery::run::egress::{self, Egress};
 use rookery::run::submit::Desk;
 use rookery::run::{changes, sweep};
-use rookery::wire::{Caches, Connection, DIALECT, Metrics, Options, Service};
+use rookery::wire::{Common, Connection, DIALECT, Metrics, Options, Service};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct TestApp {
     pub store: Store,
     pub vault: Vault,
     pub clock: Clock,
-    pub caches: Caches,
+    pub common: Common,
     desk: Mutex<Desk>,
     courier: Courier,
     _home: database::Home,
@@ -65,12 +65,11 @@ impl TestApp {
         let store = Store::open(home.url(), store_options).await.expect("the test's database opens");
         store.migrate(MIGRATIONS).await.expect("the schema is made");
         let vault = Vault::new(&[9; 32]);
-        let caches = Caches::default();
+        let common = Common::default();
         let service = Service::new(
             store.clone(),
             vault.clone(),
-            caches.clone(),
-            Wake::default(),
+            common.clone(),
             Arc::new(Metrics::default()),
             options,
             clock.clone(),
@@ -87,7 +86,7 @@ impl TestApp {
             entropy,
             holder,
         };
-        TestApp { service, store, vault, clock, caches, desk: Mutex::new(desk), courier, _home: home }
+        TestApp { service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
     }
 
     /// A partner, with its secrets.
@@ -117,7 +116,7 @@ impl TestApp {
 
     /// Makes this process forget what it knows of keys, as `run` does after a change by another process.
     pub async fn notice_changes(&self) {
-        changes::look(&self.store, &self.caches.keys, &self.caches.terms).await.expect("the generations");
+        changes::look(&self.store, &self.common.keys, &self.common.terms).await.expect("the generations");
     }
 
     /// Does what `run` does by itself and is due now, until nothing is left, then checks the books and the kept counts.
