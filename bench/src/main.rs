@@ -2,7 +2,7 @@
 //!
 //! `contacts` is the command for people. `hello` and `probe` are the bare yardsticks; they run as processes of
 //! their own so that they share nothing with the load generator but the cores, and are hidden because only
-//! `contacts` starts them.
+//! these start them.
 
 mod args;
 mod contacts;
@@ -10,6 +10,7 @@ mod hello;
 mod http;
 mod keeper;
 mod load;
+mod machine;
 mod memory;
 mod people;
 mod postgres;
@@ -18,9 +19,11 @@ mod progress;
 mod report;
 mod rig;
 mod server;
+mod session;
 mod stats;
 mod table;
 mod targets;
+mod yardstick;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ use crate::http::Connection;
 use crate::keeper::{Keeper, Wiring};
 use crate::load::Target;
 use crate::memory::Memory;
+use crate::postgres::Cluster;
 
 pub(crate) struct Server<'k> {
     keeper: &'k Keeper,
@@ -133,8 +134,16 @@ impl<'k> Server<'k> {
         Memory::of(self.id()?)
     }
 
+    /// The size of its database, which is the cluster's of this name or an `SQLite` file.
+    pub(crate) async fn database_bytes(&self, cluster: Option<&Cluster>, name: &str) -> anyhow::Result<u64> {
+        match cluster {
+            Some(cluster) => cluster.bytes(name).await,
+            None => self.bytes(),
+        }
+    }
+
     /// The `SQLite` database's size, its log included. Only exact while the server is stopped.
-    pub(crate) fn bytes(&self) -> anyhow::Result<u64> {
+    fn bytes(&self) -> anyhow::Result<u64> {
         let mut bytes = 0;
         for entry in std::fs::read_dir(self.folder.join("data")).context("the data folder")? {
             let entry = entry.context("the data folder")?;

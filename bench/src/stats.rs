@@ -132,6 +132,13 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
+/// The median of the ratios of each round, in which both sides saw the same neighbours.
+pub(crate) fn percent(rounds: &[Sample], of: &[Sample]) -> Option<f64> {
+    let ratios: Vec<f64> =
+        rounds.iter().zip(of).map(|(one, other)| 100.0 * one.per_s / other.per_s).collect();
+    median(&ratios)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,16 @@ pub(crate) enum Verdict {
     Stretch,
 }
 
+/// A figure beside its limits.
+#[derive(Serialize)]
+pub(crate) struct Judged {
+    pub(crate) figure: String,
+    pub(crate) value: f64,
+    #[serde(flatten)]
+    pub(crate) limits: Limits,
+    pub(crate) verdict: Verdict,
+}
+
 const fn limits(unit: Unit, floor: f64, target: f64, stretch: f64) -> Limits {
     Limits { floor, target, stretch, unit }
 }
@@ -76,6 +86,18 @@ pub(crate) fn create_p99(connections: u32, sync_p99_ms: f64) -> Option<Limits> {
     };
     let busy = 2.0 * sync_p99_ms + 5.0;
     Some(Limits { floor: set.floor.max(busy), target: set.target.max(busy), ..set })
+}
+
+/// Holds a figure against its limits, where there are both.
+pub(crate) fn judge(found: &mut Vec<Judged>, figure: String, value: Option<f64>, limits: Option<Limits>) {
+    if let (Some(value), Some(limits)) = (value, limits) {
+        found.push(Judged { figure, value, limits, verdict: limits.judge(value) });
+    }
+}
+
+/// How many figures are defects.
+pub(crate) fn below_floor(verdicts: &[Judged]) -> usize {
+    verdicts.iter().filter(|judged| judged.verdict == Verdict::BelowFloor).count()
 }
 
 impl Limits {
