@@ -102,7 +102,7 @@ impl<'k> Stand<'k> {
         let start_empty = server.start().await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let memory = server.memory()?;
-        let target = server.partner().await?;
+        let target = server.partner().await?.target;
         let empty = server.database_bytes(cluster, &names[0]).await?;
         let seeded =
             seed(&server, &target, size, |part| progress.show(part, &format!("{label}: filling"))).await?;

@@ -37,7 +37,11 @@ impl Window {
 
     /// Open at once, and for as long as the work lasts.
     pub(crate) fn unbounded() -> Self {
-        let begin = Instant::now();
+        Self::since(Instant::now())
+    }
+
+    /// Open since then, and for as long as the work lasts.
+    pub(crate) fn since(begin: Instant) -> Self {
         Self { begin, end: begin + Duration::from_hours(24) }
     }
 }
