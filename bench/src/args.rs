@@ -17,6 +17,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Contacts: create, view and list, on each engine and at each size, as medians of interleaved rounds.
     Contacts(Contacts),
+    /// Messages: accepted, carried by the simulated carrier and reported to a webhook, on each engine.
+    Messages(Messages),
     /// Serves a fixed JSON answer until standard input ends (started by the other commands).
     #[command(hide = true)]
     Hello,
@@ -52,6 +54,47 @@ pub(crate) struct Contacts {
     pub(crate) scratch: Option<PathBuf>,
     /// Gives up, and cleans up, after this long.
     #[arg(long, value_name = "MINUTES", default_value_t = 120)]
+    pub(crate) max_minutes: u32,
+    /// Prints one JSON document instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Ends with status 1 when a figure is below its floor.
+    #[arg(long)]
+    pub(crate) gate: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Messages {
+    /// The server binary to measure (a release build).
+    #[arg(long, value_name = "PATH")]
+    pub(crate) rookery: PathBuf,
+    /// Which storage engines to measure.
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) engine: Engines,
+    /// Child accounts that send, in turns.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) accounts: u32,
+    /// Keep-alive connections of the accept cells, one request in flight on each.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "32,128",
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) connections: Vec<u32>,
+    /// How often every accept cell is measured; the printed figure is the median.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// How long an accept cell is measured each round (after a warm-up of a tenth).
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) accept_seconds: f64,
+    /// How long messages are sent end to end, and how long in the open loop.
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Messages a second in the open loop.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Gives up, and cleans up, after this long.
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     pub(crate) max_minutes: u32,
     /// Prints one JSON document instead of tables.
     #[arg(long)]

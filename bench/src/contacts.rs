@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::{Context as _, bail};
 
 use crate::args;
 use crate::keeper::Keeper;
@@ -12,8 +11,10 @@ use crate::probe::Task;
 use crate::progress::Progress;
 use crate::report::{Cell, Measured, Report, What};
 use crate::rig::Rig;
+use crate::session;
 use crate::stats::{Sample, Window, float};
 use crate::table;
+use crate::targets::below_floor;
 
 /// Between two cells, for what the last one left to do in the background.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -23,40 +24,20 @@ pub(crate) async fn run(mut options: args::Contacts) -> anyhow::Result<()> {
     options.size.dedup();
     options.connections.sort_unstable();
     options.connections.dedup();
-    let keeper = Keeper::new(options.scratch.as_deref())?;
-    let progress = Progress::new();
-    let patience = Duration::from_mins(u64::from(options.max_minutes));
-    let outcome = tokio::select! {
-        outcome = measure(&options, &keeper, &progress) => outcome,
-        interrupted = interruption() => Err(interrupted),
-        () = tokio::time::sleep(patience) => Err(anyhow!("not done after --max-minutes {}", options.max_minutes)),
-    };
-    progress.clear();
-    keeper.close().await;
-    let report = outcome?;
+    let (scratch, minutes) = (options.scratch.as_deref(), options.max_minutes);
+    let report =
+        session::run(scratch, minutes, async |keeper, progress| measure(&options, keeper, progress).await)
+            .await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report).context("the report")?);
     } else {
         print!("{}", table::show(&report));
     }
-    let below = report.below_floor();
+    let below = below_floor(&report.verdicts);
     if options.gate && below > 0 {
         bail!("{below} figures are below their floors");
     }
     Ok(())
-}
-
-async fn interruption() -> anyhow::Error {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut waits = Vec::new();
-    for kind in kinds {
-        match signal(kind) {
-            Ok(mut stream) => waits.push(Box::pin(async move { stream.recv().await })),
-            Err(error) => return anyhow::Error::new(error).context("listening for signals"),
-        }
-    }
-    futures_util::future::select_all(waits).await;
-    anyhow!("interrupted; everything that was started is ended")
 }
 
 async fn measure(options: &args::Contacts, keeper: &Keeper, progress: &Progress) -> anyhow::Result<Report> {

@@ -1,16 +1,19 @@
 //! `rookery-bench`: what a real server does per second, beside what the machine could do in the same minutes.
 //!
-//! `contacts` is the command for people. `hello` and `probe` are the bare yardsticks; they run as processes of
+//! `contacts` and `messages` are the commands for people. `hello` and `probe` are the bare yardsticks; they run as processes of
 //! their own so that they share nothing with the load generator but the cores, and are hidden because only
-//! `contacts` starts them.
+//! these start them.
 
 mod args;
 mod contacts;
+mod cpu;
 mod hello;
 mod http;
 mod keeper;
 mod load;
+mod machine;
 mod memory;
+mod messages;
 mod people;
 mod postgres;
 mod probe;
@@ -18,9 +21,11 @@ mod progress;
 mod report;
 mod rig;
 mod server;
+mod session;
 mod stats;
 mod table;
 mod targets;
+mod yardstick;
 
 use std::process::ExitCode;
 
@@ -35,6 +40,9 @@ fn main() -> ExitCode {
     let outcome = match args::Cli::parse().command {
         args::Command::Contacts(options) => {
             one_thread().and_then(|thread| thread.block_on(contacts::run(options)))
+        }
+        args::Command::Messages(options) => {
+            one_thread().and_then(|thread| thread.block_on(messages::run(options)))
         }
         args::Command::Hello => hello::run(),
         args::Command::Probe(which) => probe::run(&which),

@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::args::{self, Engine};
+use crate::machine::Machine;
 use crate::rig::{Facts, Rig};
-use crate::stats::{Sample, Summary, float, median};
+use crate::stats::{Sample, Summary, float, median, percent};
 use crate::table::thousands;
-use crate::targets::{self, Limits, Verdict};
+use crate::targets::{self, Judged, judge};
 
 /// One thing that is measured once a round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,16 +61,6 @@ pub(crate) struct Report {
     pub(crate) verdicts: Vec<Judged>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Machine {
-    pub(crate) processors: usize,
-    pub(crate) kernel: String,
-    /// Of the last minute, before and after the run.
-    pub(crate) load: [String; 2],
-    /// A disk that is memory makes every durable figure worthless.
-    pub(crate) disk_is_memory: bool,
-}
-
 /// A cell of the report.
 #[derive(Serialize)]
 pub(crate) struct Row {
@@ -91,25 +82,9 @@ pub(crate) struct ServerFacts {
     pub(crate) facts: Facts,
 }
 
-/// A figure beside its limits.
-#[derive(Serialize)]
-pub(crate) struct Judged {
-    pub(crate) figure: String,
-    pub(crate) value: f64,
-    #[serde(flatten)]
-    pub(crate) limits: Limits,
-    pub(crate) verdict: Verdict,
-}
-
 impl Report {
     pub(crate) fn begin(options: &args::Contacts, scratch: &Path) -> anyhow::Result<Self> {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").context("the kernel's version")?;
-        let machine = Machine {
-            processors: std::thread::available_parallelism().context("the number of processors")?.get(),
-            kernel: format!("Linux {}", kernel.trim()),
-            load: [load()?, String::new()],
-            disk_is_memory: is_memory(scratch)?,
-        };
+        let machine = Machine::look(scratch)?;
         Ok(Self {
             machine,
             rounds: options.rounds,
@@ -122,7 +97,7 @@ impl Report {
     }
 
     pub(crate) fn finish(&mut self, cells: &[Measured], rig: &Rig<'_>) -> anyhow::Result<()> {
-        self.machine.load[1] = load()?;
+        self.machine.look_again()?;
         for stand in &rig.stands {
             if !self.engines.contains(&stand.probe.engine) {
                 self.engines.push(stand.probe.engine.clone());
@@ -151,10 +126,6 @@ impl Report {
             });
         }
         Ok(())
-    }
-
-    pub(crate) fn below_floor(&self) -> usize {
-        self.verdicts.iter().filter(|judged| judged.verdict == Verdict::BelowFloor).count()
     }
 }
 
@@ -253,37 +224,9 @@ fn p99(measured: Option<&Measured>) -> Option<f64> {
     Summary::of(measured?.rounds.clone()).map(|summary| summary.p99_ms)
 }
 
-fn judge(found: &mut Vec<Judged>, figure: String, value: Option<f64>, limits: Option<Limits>) {
-    if let (Some(value), Some(limits)) = (value, limits) {
-        found.push(Judged { figure, value, limits, verdict: limits.judge(value) });
-    }
-}
-
 fn find(cells: &[Measured], what: What, stand: Option<StandName>, connections: u32) -> Option<&Measured> {
     let wanted = Cell { stand, what, connections };
     cells.iter().find(|measured| measured.cell == wanted)
-}
-
-fn percent(rounds: &[Sample], of: &[Sample]) -> Option<f64> {
-    let ratios: Vec<f64> =
-        rounds.iter().zip(of).map(|(one, other)| 100.0 * one.per_s / other.per_s).collect();
-    median(&ratios)
-}
-
-fn load() -> anyhow::Result<String> {
-    let load = std::fs::read_to_string("/proc/loadavg").context("the machine's load")?;
-    Ok(load.split(' ').next().unwrap_or_default().to_owned())
-}
-
-/// Whether the folder lies on a tmpfs, by the longest mount point above it.
-fn is_memory(folder: &Path) -> anyhow::Result<bool> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").context("the mounts")?;
-    let over = mounts.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (point, kind) = (fields.next()?, fields.next()?);
-        folder.starts_with(point).then_some((point.len(), kind))
-    });
-    Ok(over.max_by_key(|(length, _)| *length).is_some_and(|(_, kind)| kind == "tmpfs" || kind == "ramfs"))
 }
 
 impl What {

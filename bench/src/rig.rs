@@ -1,27 +1,22 @@
 //! Everything that a run measures, set up and filled: the bare handler, the probes, and one server per engine and
 //! size. All of it stays up for the whole run, so that a round can visit every cell within a few minutes.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{ChildStdin, ChildStdout};
+use tokio::process::ChildStdin;
 
 use crate::args::{self, Engine};
-use crate::keeper::{Keeper, Wiring};
+use crate::keeper::Keeper;
 use crate::load::{self, Id, Target, Work};
 use crate::postgres::Cluster;
-use crate::probe::{Ready, Task};
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::stats::{Sample, Window, float, median};
+use crate::yardstick::{self, Yardstick};
 
 /// Connections while filling and emptying, where nothing is measured.
 const MANY: u32 = 128;
@@ -59,15 +54,6 @@ pub(crate) struct Facts {
     pub(crate) disk_bytes_per_contact: f64,
 }
 
-/// A probe that is told what to measure.
-pub(crate) struct Yardstick<'k> {
-    pub(crate) engine: String,
-    keeper: &'k Keeper,
-    id: u32,
-    tell: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
-}
-
 impl<'k> Rig<'k> {
     pub(crate) async fn set_up(
         options: &args::Contacts,
@@ -79,9 +65,8 @@ impl<'k> Rig<'k> {
         if engines.contains(&Engine::Postgres) {
             cluster = Some(Cluster::start(keeper).await?);
         }
-        let folder = keeper.folder("disk")?;
-        let disk = Yardstick::start(keeper, &["disk", "--dir", &text(&folder)?], None)?.ready().await?;
-        let (hello, hello_lives) = hello(keeper).await?;
+        let disk = Yardstick::disk(keeper).await?;
+        let (hello, hello_lives) = yardstick::hello(keeper).await?;
         let mut stands = Vec::new();
         for &engine in engines {
             for &size in &options.size {
@@ -110,21 +95,15 @@ impl<'k> Stand<'k> {
             probe_url = Some(cluster.create(&names[1]).await?);
         }
         // The probe fills itself while the server is filled.
-        let rows = size.to_string();
-        let probe = if probe_url.is_some() {
-            Yardstick::start(keeper, &["postgres", "--rows", &rows], probe_url.as_deref())?
-        } else {
-            let folder = text(&keeper.folder("probe")?)?;
-            Yardstick::start(keeper, &["sqlite", "--dir", &folder, "--rows", &rows], None)?
-        };
+        let probe = Yardstick::engine(keeper, size, probe_url.as_deref())?;
 
         progress.show(0.0, &format!("{label}: starting"));
         let server = Server::new(keeper, &options.rookery, database)?;
         let start_empty = server.start().await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let memory = server.memory()?;
-        let target = server.partner().await?;
-        let empty = bytes(&server, cluster, &names[0]).await?;
+        let target = server.partner().await?.target;
+        let empty = server.database_bytes(cluster, &names[0]).await?;
         let seeded =
             seed(&server, &target, size, |part| progress.show(part, &format!("{label}: filling"))).await?;
         progress.show(1.0, &format!("{label}: restarting"));
@@ -229,7 +208,7 @@ async fn restart(
 ) -> anyhow::Result<(f64, u64)> {
     let mut starts = Vec::new();
     server.stop().await?;
-    let full = bytes(server, cluster, database).await?;
+    let full = server.database_bytes(cluster, database).await?;
     for start in 1..=STARTS {
         starts.push(server.start().await?.as_secs_f64() * 1000.0);
         if start < STARTS {
@@ -239,66 +218,4 @@ async fn restart(
         }
     }
     Ok((median(&starts).context("a start")?, full))
-}
-
-async fn bytes(server: &Server<'_>, cluster: Option<&Cluster>, database: &str) -> anyhow::Result<u64> {
-    match cluster {
-        Some(cluster) => cluster.bytes(database).await,
-        None => server.bytes(),
-    }
-}
-
-impl<'k> Yardstick<'k> {
-    fn start(keeper: &'k Keeper, arguments: &[&str], url: Option<&str>) -> anyhow::Result<Self> {
-        let mut command = itself()?;
-        command.arg("probe").args(arguments);
-        if let Some(url) = url {
-            command.env("ROOKERY_BENCH_URL", url);
-        }
-        let started = keeper.start("a probe", command, Wiring::Pipes)?;
-        let (tell, out) = started.pipes.context("a probe's pipes")?;
-        Ok(Self { engine: String::new(), keeper, id: started.id, tell, answers: BufReader::new(out).lines() })
-    }
-
-    async fn ready(mut self) -> anyhow::Result<Self> {
-        let ready: Ready = self.answer().await?;
-        self.engine = ready.engine;
-        Ok(self)
-    }
-
-    pub(crate) async fn measure(&mut self, task: Task) -> anyhow::Result<Sample> {
-        let mut line = serde_json::to_vec(&task).context("a task")?;
-        line.push(b'\n');
-        self.tell.write_all(&line).await.context("telling a probe")?;
-        self.answer().await
-    }
-
-    async fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
-        let line = self.answers.next_line().await.context("a probe's answer")?;
-        let Some(line) = line else {
-            // Its last words are on standard error; its status is worth telling as well.
-            self.keeper.must_live(self.id)?;
-            anyhow::bail!("a probe closed its output");
-        };
-        serde_json::from_str(&line).with_context(|| format!("a probe's answer: {line}"))
-    }
-}
-
-/// The handler's address, and the pipe that keeps it serving while it is open.
-async fn hello(keeper: &Keeper) -> anyhow::Result<(Target, ChildStdin)> {
-    let mut command = itself()?;
-    command.arg("hello");
-    let started = keeper.start("the bare handler", command, Wiring::Pipes)?;
-    let (tell, out) = started.pipes.context("the bare handler's pipes")?;
-    let line = BufReader::new(out).lines().next_line().await.context("the bare handler's address")?;
-    let address: SocketAddr = line.context("the bare handler's address")?.parse().context("an address")?;
-    Ok((Target { address, authorization: None }, tell))
-}
-
-fn itself() -> anyhow::Result<Command> {
-    Ok(Command::new(std::env::current_exe().context("the own binary")?))
-}
-
-fn text(path: &Path) -> anyhow::Result<String> {
-    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
 }

@@ -11,10 +11,12 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::Signal;
 use serde::Deserialize;
 
+use crate::cpu;
 use crate::http::Connection;
 use crate::keeper::{Keeper, Wiring};
 use crate::load::Target;
 use crate::memory::Memory;
+use crate::postgres::Cluster;
 
 pub(crate) struct Server<'k> {
     keeper: &'k Keeper,
@@ -26,9 +28,17 @@ pub(crate) struct Server<'k> {
     process: Cell<Option<u32>>,
 }
 
+/// An account of the server under test, and how to ask in its name.
+pub(crate) struct Account {
+    pub(crate) id: u64,
+    pub(crate) target: Target,
+}
+
+/// What the server tells about an account that it has made, by command and over HTTP alike.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Partner {
+struct Made {
+    id: u64,
     access_keys: Vec<AccessKey>,
 }
 
@@ -69,7 +79,14 @@ impl<'k> Server<'k> {
     /// Starts it and tells how long it took until the first 200.
     pub(crate) async fn start(&self) -> anyhow::Result<Duration> {
         let mut serve = self.command();
-        serve.args(["serve", "--no-demo", "--no-rate-limit", "--listen", &self.address.to_string()]);
+        serve.args([
+            "serve",
+            "--no-demo",
+            "--no-rate-limit",
+            "--allow-private-webhooks",
+            "--listen",
+            &self.address.to_string(),
+        ]);
         let begin = Instant::now();
         let log = Wiring::Log(self.folder.join("log"), Signal::TERM);
         let started = self.keeper.start("the server", serve, log)?;
@@ -93,25 +110,58 @@ impl<'k> Server<'k> {
         Ok(())
     }
 
-    /// Makes an account and waits until its key works.
-    pub(crate) async fn partner(&self) -> anyhow::Result<Target> {
-        let mut create = self.command();
-        create.args(["partner", "create", "bench", "--json"]);
-        let output =
-            tokio::process::Command::from(create).output().await.context("running partner create")?;
-        ensure!(output.status.success(), "partner create: {}", String::from_utf8_lossy(&output.stderr));
-        let partner: Partner =
-            serde_json::from_slice(&output.stdout).context("what partner create printed")?;
-        let live = partner.access_keys.into_iter().find(|key| key.mode == "live").context("a live key")?;
-        let authorization: Arc<str> = format!("AccessKey {}", live.key).into();
+    /// Runs a command beside the server and tells what it printed.
+    pub(crate) async fn tell(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+        let mut command = self.command();
+        command.args(arguments);
+        let output = tokio::process::Command::from(command).output().await;
+        let output = output.with_context(|| format!("running {}", arguments.join(" ")))?;
+        ensure!(
+            output.status.success(),
+            "{}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(output.stdout)
+    }
+
+    /// Makes a partner and waits until its key works.
+    pub(crate) async fn partner(&self) -> anyhow::Result<Account> {
+        let partner = self.account(&self.tell(&["partner", "create", "bench", "--json"]).await?)?;
         let patience = Instant::now() + Duration::from_secs(5);
         loop {
-            match self.status_of("/contacts?limit=1", Some(&authorization)).await? {
-                200 => return Ok(Target { address: self.address, authorization: Some(authorization) }),
+            match self.status_of("/contacts?limit=1", partner.target.authorization.as_deref()).await? {
+                200 => return Ok(partner),
                 status if Instant::now() > patience => bail!("the new key is answered with {status}"),
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+
+    /// Makes a child account of a partner, as a partner does it.
+    pub(crate) async fn child(&self, partner: &Account, name: &str) -> anyhow::Result<Account> {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        let request = format!(
+            "POST /child-accounts HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            partner.target.authorization.as_deref().unwrap_or_default(),
+            body.len()
+        );
+        let mut connection = Connection::open(self.address).await?;
+        let response = connection.exchange(request.as_bytes()).await?;
+        ensure!(response.status == 201, "POST /child-accounts: {} {}", response.status, response.excerpt());
+        self.account(response.body)
+    }
+
+    fn account(&self, made: &[u8]) -> anyhow::Result<Account> {
+        let made: Made = serde_json::from_slice(made).context("a new account")?;
+        let live = made.access_keys.into_iter().find(|key| key.mode == "live").context("a live key")?;
+        let authorization: Arc<str> = format!("AccessKey {}", live.key).into();
+        Ok(Account {
+            id: made.id,
+            target: Target { address: self.address, authorization: Some(authorization) },
+        })
     }
 
     /// How many contacts the account has, by the server's own count.
@@ -133,8 +183,21 @@ impl<'k> Server<'k> {
         Memory::of(self.id()?)
     }
 
+    /// Time on processors so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu::spent(self.id()?)
+    }
+
+    /// The size of its database, which is the cluster's of this name or an `SQLite` file.
+    pub(crate) async fn database_bytes(&self, cluster: Option<&Cluster>, name: &str) -> anyhow::Result<u64> {
+        match cluster {
+            Some(cluster) => cluster.bytes(name).await,
+            None => self.bytes(),
+        }
+    }
+
     /// The `SQLite` database's size, its log included. Only exact while the server is stopped.
-    pub(crate) fn bytes(&self) -> anyhow::Result<u64> {
+    fn bytes(&self) -> anyhow::Result<u64> {
         let mut bytes = 0;
         for entry in std::fs::read_dir(self.folder.join("data")).context("the data folder")? {
             let entry = entry.context("the data folder")?;

@@ -37,7 +37,11 @@ impl Window {
 
     /// Open at once, and for as long as the work lasts.
     pub(crate) fn unbounded() -> Self {
-        let begin = Instant::now();
+        Self::since(Instant::now())
+    }
+
+    /// Open since then, and for as long as the work lasts.
+    pub(crate) fn since(begin: Instant) -> Self {
         Self { begin, end: begin + Duration::from_hours(24) }
     }
 }
@@ -130,6 +134,13 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     }
     let lower = *sorted.get(sorted.len() / 2 - 1)?;
     Some(f64::midpoint(lower, upper))
+}
+
+/// The median of the ratios of each round, in which both sides saw the same neighbours.
+pub(crate) fn percent(rounds: &[Sample], of: &[Sample]) -> Option<f64> {
+    let ratios: Vec<f64> =
+        rounds.iter().zip(of).map(|(one, other)| 100.0 * one.per_s / other.per_s).collect();
+    median(&ratios)
 }
 
 #[cfg(test)]

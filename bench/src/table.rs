@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::args::Engine;
+use crate::machine::Machine;
 use crate::report::{Report, Row, What};
 use crate::stats::float;
+use crate::targets::{Judged, below_floor};
 
 /// Plain text; lines are as wide as a terminal that one measures in.
 pub(crate) fn show(report: &Report) -> String {
@@ -15,24 +17,12 @@ pub(crate) fn show(report: &Report) -> String {
 }
 
 fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
-    let machine = &report.machine;
     writeln!(
         out,
         "Rookery, contacts: medians of {} interleaved rounds of {} s",
         report.rounds, report.seconds
     )?;
-    writeln!(
-        out,
-        "{} processors (load generator included), {}, {}; load {} before, {} after",
-        machine.processors,
-        machine.kernel,
-        report.engines.join(", "),
-        machine.load[0],
-        machine.load[1]
-    )?;
-    if machine.disk_is_memory {
-        writeln!(out, "THE SCRATCH FOLDER IS MEMORY: nothing durable was measured. Use --scratch.")?;
-    }
+    machine(&report.machine, &report.engines, out)?;
     let mut stand = None;
     for row in &report.cells {
         let of_row = (row.engine, row.contacts);
@@ -60,7 +50,8 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
             facts.disk_bytes_per_contact,
         )?;
     }
-    verdicts(report, out)
+    let on_postgres = report.servers.iter().any(|server| server.engine == Engine::Postgres);
+    verdicts(&report.verdicts, on_postgres, out)
 }
 
 fn heading(row: &Row, out: &mut String) -> std::fmt::Result {
@@ -97,15 +88,33 @@ fn line(row: &Row, out: &mut String) -> std::fmt::Result {
     )
 }
 
-fn verdicts(report: &Report, out: &mut String) -> std::fmt::Result {
-    let width = report.verdicts.iter().map(|judged| judged.figure.len()).max().unwrap_or(0);
+/// Where it was measured.
+pub(crate) fn machine(machine: &Machine, engines: &[String], out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{} processors (load generator included), {}, {}; load {} before, {} after",
+        machine.processors,
+        machine.kernel,
+        engines.join(", "),
+        machine.load[0],
+        machine.load[1]
+    )?;
+    if machine.disk_is_memory {
+        writeln!(out, "THE SCRATCH FOLDER IS MEMORY: nothing durable was measured. Use --scratch.")?;
+    }
+    Ok(())
+}
+
+/// Every figure beside its limits.
+pub(crate) fn verdicts(judged: &[Judged], on_postgres: bool, out: &mut String) -> std::fmt::Result {
+    let width = judged.iter().map(|judged| judged.figure.len()).max().unwrap_or(0);
     let columns = ["value", "floor", "target", "stretch"];
     write!(out, "\n{:<width$}", "Against the targets")?;
     for column in columns {
         write!(out, " {column:>9}")?;
     }
     writeln!(out, "  verdict")?;
-    for judged in &report.verdicts {
+    for judged in judged {
         let limits = &judged.limits;
         write!(out, "{:<width$}", judged.figure)?;
         for figure in [judged.value, limits.floor, limits.target, limits.stretch] {
@@ -113,14 +122,14 @@ fn verdicts(report: &Report, out: &mut String) -> std::fmt::Result {
         }
         writeln!(out, "  {}", judged.verdict.word())?;
     }
-    if report.servers.iter().any(|server| server.engine == Engine::Postgres) {
+    if on_postgres {
         writeln!(
             out,
             "\nThe limits were set with SQLite, whose reads need no other process; read PostgreSQL's against its probes."
         )?;
     }
-    let below = report.below_floor();
-    writeln!(out, "\n{below} of {} figures are below their floors.", report.verdicts.len())
+    let below = below_floor(judged);
+    writeln!(out, "\n{below} of {} figures are below their floors.", judged.len())
 }
 
 /// Whole, with commas.
