@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 
 /// Between two looks when nobody hints.
 const IDLE: Duration = Duration::from_millis(200);
+/// From a hint to the look, so that a look serves many hints.
+const LOOKS: Duration = Duration::from_millis(5);
 /// Lanes worked on at once.
 const LANES_MAX: usize = 256;
 /// Calls of one lane at once.
@@ -44,6 +46,7 @@ pub struct Courier {
 
 /// Looks for lanes with something due and works on them.
 pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped) {
+    let mut stopped_by = stopped.clone();
     let mut at_work = JoinSet::new();
     let mut busy = HashSet::new();
     loop {
@@ -60,7 +63,8 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
         }
         let stop = tokio::select! {
             stop = stopped.after(IDLE) => stop,
-            () = wake.on_callbacks(), if busy.is_empty() => false,
+            // Hints come by the hundred a second; a look at a time is enough.
+            stop = async { wake.on_callbacks().await; stopped_by.after(LOOKS).await } => stop,
             Some(ended) = at_work.join_next(), if !busy.is_empty() => {
                 ended_work(&mut busy, ended);
                 false

@@ -37,7 +37,7 @@ const HEAD_MAX: usize = 64 * 1024;
 /// a connection that is being closed.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
-const IDLE_PER_HOST: usize = 16;
+const IDLE_PER_HOST: usize = 256;
 /// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
@@ -53,6 +54,8 @@ impl Conn {
         }
         conn.set("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF")?;
         conn.set(WRITER_CACHE)?;
+        // What a savepoint may have to take back stays in memory, not in a file beside.
+        conn.set("PRAGMA temp_store = MEMORY")?;
         conn.set(FILE_MAX)?;
         Ok(conn)
     }
@@ -80,6 +83,8 @@ impl Conn {
         // First of all: several processes may switch a new file to WAL at the same time.
         db.busy_timeout(busy).map_err(|e| refused("busy_timeout", &e))?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        // Without it a statement is planned again whenever a parameter is bound that a partial index could depend on.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|e| refused("stable plans", &e))?;
         Ok(Self { db })
     }
 
