@@ -7,6 +7,7 @@ pub mod authority;
 pub mod books;
 pub mod database;
 pub mod http;
+pub mod paying;
 pub mod process;
 pub mod record;
 
