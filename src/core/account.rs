@@ -377,9 +377,13 @@ pub async fn delete_child(tx: &mut Tx, of: &ChildOf) -> Result<()> {
 /// longer act either.
 pub async fn delete(tx: &mut Tx, id: &AccountId) -> Result<()> {
     let account = lock(tx, id).await?;
+    if account.status == Status::Deleted {
+        return Err(Error::NotFound(Noun::Account));
+    }
+    // In the order in which everybody locks: keys, what caches learn of, balances.
+    key::revoke_all(tx, *id).await?;
     move_status(tx, *id, &[Status::Active, Status::Suspended], Status::Deleted).await?;
-    ledger::close(tx, account.scope()).await?;
-    key::revoke_all(tx, *id).await
+    ledger::close(tx, account.scope()).await
 }
 
 /// Stops an account; if it is a partner, its children as well. Suspending twice is once.

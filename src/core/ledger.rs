@@ -167,6 +167,14 @@ pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Balance> {
 
 /// Moves what a closing account has left to its partner; debts too. Held amounts stay until they are settled.
 pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
+    // Both sides in the order of their ids, before either is looked at.
+    tx.all::<AccountId>(
+        sql!(
+            "SELECT account FROM balance WHERE root = $1 AND account IN ($1, $2) ORDER BY account FOR UPDATE"
+        ),
+        &[&scope.root, &scope.account],
+    )
+    .await?;
     let left: Balance = tx
         .one(
             sql!(

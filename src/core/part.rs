@@ -13,6 +13,7 @@ use super::message::{Coding, Format, MessageId, Reason, Recipient, Status};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::{AccountId, Error, Result, Scope, Timestamp};
+use std::collections::HashSet;
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -172,15 +173,20 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
     let Some((last, ..)) = waiting.last() else { return Ok(Vec::new()) };
     let suspended = |status: &str| status == super::account::Status::Suspended.name();
     let now: Timestamp = tx.now();
+    let mut taken = HashSet::new();
     for (id, own, partners) in &waiting {
-        let mark = if suspended(own) || suspended(partners) { PARKED } else { now.0 };
+        let parked = suspended(own) || suspended(partners);
+        let mark = if parked { PARKED } else { now.0 };
         tx.put(
             sql!("UPDATE part SET marked = $3 WHERE carrier = $1 AND id = $2 AND marked = 0"),
             &[&shift.carrier, id, &mark],
         )
         .await?;
+        if !parked {
+            taken.insert(*id);
+        }
     }
-    Ok(tx
+    let marked: Vec<Part> = tx
         .all(
             sql!(
                 "SELECT ",
@@ -190,7 +196,9 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
             ),
             &[&shift.carrier, &waiting[0].0, last, &now],
         )
-        .await?)
+        .await?;
+    // One that an earlier turn of the same microsecond has marked is not this turn's.
+    Ok(marked.into_iter().filter(|part| taken.contains(&part.id)).collect())
 }
 
 /// Lets parts that were handed over by a process that is gone wait again, for a carrier that takes the same part twice

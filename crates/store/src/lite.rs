@@ -84,7 +84,8 @@ impl Conn {
         db.busy_timeout(busy).map_err(|e| refused("busy_timeout", &e))?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         // Without it a statement is planned again whenever a parameter is bound that a partial index could depend on.
-        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|e| refused("stable plans", &e))?;
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(|e| refused("stable plans", &e))?;
         Ok(Self { db })
     }
 

@@ -1,6 +1,6 @@
 //! `SQLite`'s threads: the one that writes, and those that scan. (The one that checkpoints is in `lite_wal`.)
 //!
-//! **Group commit.** The writer takes units until its queue is empty, 256 are done or 4 ms are gone,
+//! **Group commit.** The writer takes units until its queue is empty, 256 are done or 12 ms are gone,
 //! commits once, and answers all of them after that. A savepoint around each unit lets it fail alone.
 //! Every batch begins `IMMEDIATE`: a transaction that reads first and writes later fails at once when
 //! another process writes in between.
@@ -27,8 +27,9 @@ use crate::{Clock, Error, Rx, Tx};
 
 /// Units in one commit. More does not make it faster, and each waits for the last.
 pub(crate) const BATCH_UNITS: usize = 256;
-/// How long a batch takes more units.
-const BATCH_TIME: Duration = Duration::from_millis(4);
+/// How long a batch takes more units. A commit costs some milliseconds, so shorter batches spend more on commits than
+/// whoever waits gains.
+const BATCH_TIME: Duration = Duration::from_millis(12);
 /// Another process's turn. Costs 3 % under full load.
 const PAUSE: Duration = Duration::from_micros(200);
 /// Threads for scans.

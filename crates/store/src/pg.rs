@@ -54,6 +54,9 @@ pub(crate) struct Conn {
     pub(crate) gate: Option<Gate>,
 }
 
+/// How long a unit of a batch waits for a lock while units before it hold theirs.
+const TURN: &str = "SET LOCAL lock_timeout = '20ms'";
+
 impl Conn {
     pub(crate) fn new(client: Client, unnamed: bool) -> Self {
         Self {
@@ -119,6 +122,12 @@ impl Conn {
         (self.aborted, self.retry) = (false, false);
         let client = Arc::clone(&self.client);
         self.send(Box::pin(async move { client.batch_execute(&text).await.map_err(|e| ("BEGIN", e)) })).await
+    }
+
+    /// From here on this transaction waits for nobody's lock longer than [`TURN`].
+    pub(crate) async fn wait_little(&mut self) -> Result<(), Error> {
+        let client = Arc::clone(&self.client);
+        self.send(Box::pin(async move { client.batch_execute(TURN).await.map_err(|e| ("SET", e)) })).await
     }
 
     /// Commits. The server answers `COMMIT` in a failed transaction with a silent rollback, and the

@@ -177,6 +177,11 @@ impl Lane {
             }
             if !spoilt && jobs.len() + dead.len() < self.units && started.elapsed() < BATCH_TIME {
                 next = ready(queue);
+                // Two nodes' batches that lock the same rows in different orders wait for each other. Whoever holds
+                // locks of other units gives way long before the server would look for a deadlock.
+                if next.is_some() && jobs.len() + dead.len() == 1 {
+                    spoilt |= tx.pg_mut().wait_little().await.is_err();
+                }
             }
         }
         let conn = tx.pg_mut();

@@ -8,6 +8,7 @@ pub mod books;
 pub mod customer;
 pub mod database;
 pub mod http;
+pub mod paying;
 pub mod process;
 pub mod record;
 
