@@ -25,7 +25,7 @@ store::id! {
 pub const BATCH: usize = 128;
 /// A receipt may come this much later than the validity that was asked for.
 const GRACE_US: i64 = 600 * 1_000_000;
-/// [`Part::marked`] of a part that waits for its account to be resumed.
+/// The mark of a part that waits for its account to be resumed.
 const PARKED: i64 = -1;
 
 /// A carrier's lane.
