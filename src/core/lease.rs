@@ -17,9 +17,13 @@ const LASTS_US: i64 = 3_000_000;
 /// Takes a free lane or renews one's own; false if another process has it.
 pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<bool> {
     let now: Timestamp = tx.now();
-    // Nobody else can take it before its time, so one that is fresh enough need not be written again.
+    // Nobody else can take it before its time, so one that is fresh enough need not be written again. It is locked all the
+    // same: two units of one lane come one after the other.
     let held: Option<i64> = tx
-        .maybe(sql!("SELECT until FROM lease WHERE lane = $1 AND holder = $2"), &[&lane.0, &holder.0])
+        .maybe(
+            sql!("SELECT until FROM lease WHERE lane = $1 AND holder = $2 FOR UPDATE"),
+            &[&lane.0, &holder.0],
+        )
         .await?;
     if held.is_some_and(|until| until > now.0.saturating_add(LASTS_US / 2)) {
         return Ok(true);
