@@ -594,15 +594,15 @@ pub async fn receive(tx: &mut Tx, received: &Received) -> Result<MessageId> {
 }
 
 async fn header(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
-    rx.maybe(
-        sql!("SELECT ", COLUMNS, " FROM message m WHERE m.root = $1 AND m.account = $2 AND m.id = $3"),
-        &[&scope.root, &scope.account, &id],
-    )
-    .await?
-    .ok_or(Error::NotFound(Noun::Message))
+    for_callback(rx, scope, id).await?.ok_or(Error::NotFound(Noun::Message))
 }
 
-/// The message's common part, hidden or not, for a callback about it.
-pub(super) async fn for_callback(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
-    header(rx, scope, id).await
+/// The message's common part, hidden or not, if it is still there.
+pub(super) async fn for_callback(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Option<Message>> {
+    Ok(rx
+        .maybe(
+            sql!("SELECT ", COLUMNS, " FROM message m WHERE m.root = $1 AND m.account = $2 AND m.id = $3"),
+            &[&scope.root, &scope.account, &id],
+        )
+        .await?)
 }

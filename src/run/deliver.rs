@@ -21,6 +21,10 @@ use tokio::task::JoinSet;
 const IDLE: Duration = Duration::from_millis(200);
 /// From a hint to the look, so that a look serves many hints.
 const LOOKS: Duration = Duration::from_millis(5);
+/// What is under way at a stop may take this long.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+/// Before every lane.
+const FIRST: Lane = Lane([0; 16]);
 /// Lanes worked on at once.
 const LANES_MAX: usize = 256;
 /// Calls of one lane at once.
@@ -49,13 +53,16 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
     let mut stopped_by = stopped.clone();
     let mut at_work = JoinSet::new();
     let mut busy = HashSet::new();
+    // Where the last look ended: with more lanes than fit, everybody's turn comes.
+    let mut after = FIRST;
     loop {
-        match courier.due_lanes().await {
+        match courier.due_lanes(after).await {
             Ok(lanes) => {
+                after = lanes.last().copied().filter(|_| lanes.len() >= LANES_MAX).unwrap_or(FIRST);
                 for lane in lanes {
                     if busy.len() < LANES_MAX && busy.insert(lane) {
-                        let courier = Arc::clone(&courier);
-                        at_work.spawn(async move { (lane, courier.work(lane).await) });
+                        let (courier, stopped) = (Arc::clone(&courier), stopped.clone());
+                        at_work.spawn(async move { (lane, courier.work(lane, stopped).await) });
                     }
                 }
             }
@@ -77,8 +84,13 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
             break;
         }
     }
-    // Calls under way are let finish by the time-out of each.
-    while at_work.join_next().await.is_some() {}
+    // What is cut off was recorded as nothing and is sent again: at least once is the promise.
+    let finished = async { while at_work.join_next().await.is_some() {} };
+    if tokio::time::timeout(FINISH_WITHIN, finished).await.is_err() {
+        tracing::warn!(
+            "some callbacks were still under way and are cut off; they are repeated after the next start"
+        );
+    }
 }
 
 type Ended = std::result::Result<(Lane, Result<()>), tokio::task::JoinError>;
@@ -121,11 +133,11 @@ fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
 }
 
 impl Courier {
-    /// Every lane with something due, up to what is worked on at once.
-    pub async fn due_lanes(&self) -> Result<Vec<Lane>> {
+    /// The lanes after one that have something due, up to what is worked on at once.
+    pub async fn due_lanes(&self, after: Lane) -> Result<Vec<Lane>> {
         let mut lanes: Vec<Lane> = Vec::new();
         loop {
-            let after = lanes.last().copied().unwrap_or(Lane([0; 16]));
+            let after = lanes.last().copied().unwrap_or(after);
             let some = self.store.read(after, callback::due_lanes).await?;
             let is_last = some.len() < 64;
             lanes.extend(some);
@@ -135,8 +147,8 @@ impl Courier {
         }
     }
 
-    async fn work(&self, lane: Lane) -> Result<()> {
-        while self.turn(lane).await? {}
+    async fn work(&self, lane: Lane, stopped: Stopped) -> Result<()> {
+        while !stopped.now() && self.turn(lane).await? {}
         Ok(())
     }
 

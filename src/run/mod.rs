@@ -94,6 +94,11 @@ impl Tasks {
 struct Stopped(watch::Receiver<bool>);
 
 impl Stopped {
+    /// Whether it is time to stop.
+    fn now(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Sleeps; answers whether it is time to stop.
     async fn after(&mut self, pause: std::time::Duration) -> bool {
         // An error means that the sender is gone, which is a stop as well.

@@ -427,3 +427,20 @@ async fn a_carriers_work_goes_on_where_a_dead_process_left_it() {
     }
     assert_eq!(shop.paid().await.0, 3 * PRICE.0);
 }
+
+#[tokio::test]
+async fn a_report_on_a_message_that_is_gone_holds_up_no_other() {
+    let shop = Shop::new().await;
+    let gone = shop.send(&json!([99_900_000_003_i64])).await;
+    shop.app.settle().await;
+    assert_eq!(shop.told(), ["sent"]);
+    assert_eq!(shop.call("DELETE", &format!("/messages/{gone}")).send().await.status, 204);
+    // Its last report waits for the account to be resumed, for longer than a deleted message is kept.
+    shop.app.store.write(shop.sender.account.id, account::suspend).await.expect("suspended");
+    shop.app.pass(Duration::from_hours(48)).await;
+    shop.app.store.write(shop.sender.account.id, account::resume).await.expect("resumed");
+    shop.app.notice_changes().await;
+    shop.send(&json!([31_655_500_011_i64])).await;
+    shop.app.pass(Duration::from_secs(6)).await;
+    assert_eq!(shop.told(), ["sent", "delivered"], "the other's");
+}

@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use futures_util::future::BoxFuture;
 use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
 use rookery::core::carrier::CarrierId;
-use rookery::core::lease::Holder;
+use rookery::core::lease::{Holder, Lane};
 use rookery::core::money::Currency;
 use rookery::core::part::{self, BATCH, Part, Shift};
 use rookery::core::schema::MIGRATIONS;
@@ -126,7 +126,7 @@ impl TestApp {
         loop {
             let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
             did |= desk.turn().await.expect("the carrier works");
-            for lane in self.courier.due_lanes().await.expect("lanes") {
+            for lane in self.courier.due_lanes(Lane([0; 16])).await.expect("lanes") {
                 did |= self.courier.turn(lane).await.expect("callbacks are sent");
             }
             if !did {
