@@ -112,9 +112,20 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     }
     match store.read((), carrier::all).await {
         Ok(carriers) => {
-            for (_, name, CarrierKind::Simulated) in carriers {
-                findings
-                    .good("carrier", format!("{name} is simulated: no message reaches a phone through it"));
+            for carrier in carriers {
+                let name = &carrier.name;
+                match (carrier.kind, carrier.down) {
+                    (CarrierKind::Simulated, _) => findings
+                        .good("carrier", format!("{name} is simulated: no message reaches a phone through it")),
+                    (_, None) => findings.good("carrier", format!("{name} is up, or has not been tried yet")),
+                    (_, Some(since)) => findings.bad(
+                        "carrier",
+                        format!(
+                            "{name} is down since {}: look for it in the server's log, check host, port and password",
+                            since.rfc3339_offset()
+                        ),
+                    ),
+                }
             }
         }
         Err(error) => findings.bad("carrier", format!("carriers cannot be read: {error}")),

@@ -4,6 +4,7 @@
 //! standard output. Secrets come from standard input, never as an argument.
 
 mod accounts;
+mod carriers;
 mod doctor;
 mod keys;
 mod money;
@@ -70,6 +71,12 @@ enum Command {
     /// Prices
     #[command(subcommand)]
     Rate(money::RateCommand),
+    /// Carriers: who takes messages to phones
+    #[command(subcommand)]
+    Carrier(carriers::CarrierCommand),
+    /// Which carrier takes which number
+    #[command(subcommand)]
+    Route(carriers::RouteCommand),
     /// Tell what is known about a phone number
     #[command(subcommand)]
     Number(numbers::NumberCommand),
@@ -170,6 +177,8 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,
+        Command::Carrier(command) => carriers::carrier(&installation, command).await,
+        Command::Route(command) => carriers::route(&installation, command).await,
         Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
     };
     installation.store.close().await;

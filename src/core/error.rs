@@ -103,6 +103,10 @@ pub enum Noun {
     Key,
     /// A message.
     Message,
+    /// A carrier.
+    Carrier,
+    /// A route.
+    Route,
 }
 
 impl Noun {
@@ -114,6 +118,8 @@ impl Noun {
             Noun::Group => "group",
             Noun::Key => "key",
             Noun::Message => "message",
+            Noun::Carrier => "carrier",
+            Noun::Route => "route",
         }
     }
 }

@@ -34,7 +34,7 @@ const VALIDITY_SECONDS: i64 = 48 * 3_600;
 pub const VALIDITY_MAX: i64 = 7 * 24 * 3_600;
 /// Recipients and parts that one unit writes.
 pub(super) const ROWS_MAX: usize = 400;
-/// Bytes of one packed recipient.
+/// Bytes of one packed recipient: number, price, cost, and the carrier with a bit for whether it takes messages whole.
 const PACKED_BYTES: usize = 32;
 
 words! {
@@ -468,9 +468,20 @@ async fn expand(tx: &mut Tx, scope: &Scope, message: &Message, recipients: &[Pla
     let expires = Timestamp(message.created.0.saturating_add(validity.saturating_mul(1_000_000)));
     for planned in recipients {
         let recipient = fresh(planned, message.parts, message.created);
+        if planned.quote.is_whole && message.parts > 1 {
+            // One row for what the carrier gets in one piece, at the price of all parts.
+            insert_recipient(tx, scope, message.id, &recipient, 1).await?;
+            let Quote { price, cost, carrier, .. } = planned.quote;
+            let all = |each: Amount| each.times(message.parts).ok_or(Error::Balance);
+            let charge =
+                Charge { scope: *scope, currency: message.currency, price: all(price)?, cost: all(cost)? };
+            part::push(tx, carrier, charge, (message.id, planned.to, part::WHOLE), expires).await?;
+            continue;
+        }
         insert_recipient(tx, scope, message.id, &recipient, message.parts).await?;
         for number in 1..=message.parts {
-            let Planned { to, quote: Quote { price, cost, carrier } } = *planned;
+            let Planned { to, quote } = *planned;
+            let Quote { price, cost, carrier, .. } = quote;
             let charge = Charge { scope: *scope, currency: message.currency, price, cost };
             part::push(tx, carrier, charge, (message.id, to, number), expires).await?;
         }
@@ -482,7 +493,8 @@ async fn pack(tx: &mut Tx, plan: &Plan, id: MessageId, number: i64, some: &[Plan
     let Charge { price, cost, .. } = plan.charge(some)?;
     let mut packed = Vec::with_capacity(some.len() * PACKED_BYTES);
     for Planned { to, quote } in some {
-        for value in [to.0, quote.price.0, quote.cost.0, quote.carrier.0] {
+        let carrier = quote.carrier.0 << 1 | i64::from(quote.is_whole);
+        for value in [to.0, quote.price.0, quote.cost.0, carrier] {
             packed.extend_from_slice(&value.to_be_bytes());
         }
     }
@@ -504,10 +516,9 @@ fn unpack(packed: &[u8]) -> Vec<Planned> {
         let (values, _) = bytes.as_chunks::<8>();
         let mut values = values.iter().map(|value| i64::from_be_bytes(*value));
         let mut next = || values.next().unwrap_or_default();
-        Planned {
-            to: Msisdn(next()),
-            quote: Quote { price: Amount(next()), cost: Amount(next()), carrier: CarrierId(next()) },
-        }
+        let (to, price, cost, carrier) = (Msisdn(next()), Amount(next()), Amount(next()), next());
+        let (carrier, is_whole) = (CarrierId(carrier >> 1), carrier & 1 == 1);
+        Planned { to, quote: Quote { price, cost, carrier, is_whole } }
     });
     planned.collect()
 }

@@ -5,13 +5,15 @@
 //! process is gone. Whoever works on a carrier's parts holds its lease; every change is guarded besides, so that what
 //! is told twice counts once.
 
-use super::callback;
 use super::carrier::CarrierId;
 use super::lease::{self, Holder, Lane};
 use super::ledger::{Charge, Settlement};
-use super::message::{Coding, Format, MessageId, Reason, Recipient, Status};
+use super::message::{Coding, Format, MessageId, Reason, Status};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
+use super::receipt::{self, Outcome};
+use super::route::{self, Way};
+use super::smpp_carrier::Doubt;
 use super::{AccountId, Error, Result, Scope, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use store::{FromRow, Row, Rx, Tx, sql};
@@ -23,6 +25,8 @@ store::id! {
 
 /// Parts that one unit hands over, accepts or finishes.
 pub const BATCH: usize = 128;
+/// The number of a part that is a whole message of several: its carrier gets it in one piece.
+pub const WHOLE: i64 = 0;
 /// A receipt may come this much later than the validity that was asked for.
 const GRACE_US: i64 = 600 * 1_000_000;
 /// The mark of a part that waits for its account to be resumed.
@@ -80,7 +84,7 @@ pub struct Part {
     pub message: MessageId,
     /// To whom.
     pub to: Msisdn,
-    /// From 1.
+    /// From 1, or [`WHOLE`].
     pub number: i64,
     /// Of all prices.
     pub currency: Currency,
@@ -104,7 +108,7 @@ pub struct Part {
     pub reports_to: Option<String>,
 }
 
-const COLUMNS: &str = "p.id, p.root, p.account, p.message, p.msisdn, p.number, p.currency, p.price, p.cost, p.reference IS NOT NULL, \
+pub(super) const COLUMNS: &str = "p.id, p.root, p.account, p.message, p.msisdn, p.number, p.currency, p.price, p.cost, p.reference IS NOT NULL, \
      m.originator, m.body, m.coding, m.kind, m.parts, \
      CASE WHEN m.reference IS NULL THEN NULL ELSE COALESCE(m.report_url, s.report_url) END \
      FROM part p JOIN message m ON m.root = p.root AND m.account = p.account AND m.id = p.message \
@@ -133,7 +137,13 @@ impl FromRow for Part {
 }
 
 impl Part {
-    fn charge(&self) -> Charge {
+    /// The price of all parts of its message.
+    pub(super) fn of_all(&self) -> Amount {
+        let each = if self.number == WHOLE { 1 } else { self.parts };
+        self.price.times(each).unwrap_or(self.price)
+    }
+
+    pub(super) fn charge(&self) -> Charge {
         Charge { scope: self.scope, currency: self.currency, price: self.price, cost: self.cost }
     }
 }
@@ -248,227 +258,221 @@ pub async fn answered(tx: &mut Tx, (shift, answers): &(Shift, Vec<(Part, Answer)
             |(part, reference)| [&shift.carrier, &part.id, *reference, &GRACE_US],
         )
         .await?;
+    let sent = Outcome { status: Status::Sent, reason: Reason::Pending, error: None };
     for ((part, _), _) in accepted.iter().zip(firsts).filter(|(_, first)| *first == 1) {
         money.settle(part.charge());
-        if part.number == 1 {
-            report_sent(tx, part).await?;
+        if part.number <= 1 {
+            receipt::report(tx, part, sent).await?;
         }
     }
-    finish(tx, shift.carrier, &refused, &mut money).await?;
-    money.apply(tx).await
-}
-
-async fn report_sent(tx: &mut Tx, part: &Part) -> Result<()> {
-    let Some(url) = &part.reports_to else { return Ok(()) };
-    let recipient = Recipient {
-        msisdn: part.to,
-        status: Status::Sent,
-        reason: Some(Reason::Pending),
-        error: None,
-        changed: tx.now(),
-        price: part.price.times(part.parts).unwrap_or(part.price),
-    };
-    let about = callback::About { message: part.message, recipient };
-    callback::push(tx, part.scope, callback::Kind::Status, url, &about).await
-}
-
-/// How it ended, or stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// What has become of it; not final if the carrier goes on trying.
-    pub status: Status,
-    /// Why.
-    pub reason: Reason,
-    /// The network's code.
-    pub error: Option<i64>,
-}
-
-/// What a carrier reports about a part that it has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// The carrier's name for the part.
-    pub reference: String,
-    /// What it says.
-    pub outcome: Outcome,
-}
-
-/// Records receipts; answers how many were about nothing known: late ones, or told twice.
-pub async fn reported(tx: &mut Tx, (carrier, receipts): &(CarrierId, Vec<Receipt>)) -> Result<usize> {
-    // All tenants: a receipt finds its message by the carrier's reference.
-    let mut money = Settlement::default();
-    let found: Vec<Option<Part>> = tx
-        .maybe_each(
-            sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.reference = $2"),
-            receipts,
-            |receipt| [carrier, &receipt.reference],
-        )
-        .await?;
-    let mut finished = Vec::new();
-    let mut unknown = 0;
-    for (found, Receipt { outcome, .. }) in found.iter().zip(receipts) {
-        match found {
-            None => unknown += 1,
-            Some(part) if outcome.status.is_final() => finished.push((part, *outcome)),
-            Some(part) => buffered(tx, part, *outcome).await?,
-        }
-    }
-    finish(tx, *carrier, &finished, &mut money).await?;
+    receipt::finish(tx, shift.carrier, &refused, &mut money).await?;
     money.apply(tx).await?;
-    Ok(unknown)
+    let references: Vec<&String> = accepted.iter().map(|(_, reference)| *reference).collect();
+    receipt::catch_up(tx, shift.carrier, &references).await
 }
 
-/// Removes parts and tells their recipients. Whoever removes a row first decides; its hold ends with it.
-async fn finish(
-    tx: &mut Tx,
-    carrier: CarrierId,
-    parts: &[(&Part, Outcome)],
-    money: &mut Settlement,
-) -> Result<()> {
+/// Lets parts wait again that their carrier did not want just now.
+pub async fn put_back(tx: &mut Tx, (shift, parts): &(Shift, Vec<PartId>)) -> Result<()> {
     // All tenants: a part is found by its carrier and its id.
-    let gone: Vec<Option<bool>> = tx
-        .maybe_each(
-            sql!("DELETE FROM part WHERE carrier = $1 AND id = $2 RETURNING reference IS NOT NULL"),
-            parts,
-            |(part, _)| [&carrier, &part.id],
+    on_shift(tx, shift).await?;
+    for id in parts {
+        tx.put(
+            sql!(
+                "UPDATE part SET marked = 0
+                 WHERE carrier = $1 AND id = $2 AND marked > 0 AND reference IS NULL"
+            ),
+            &[&shift.carrier, id],
         )
         .await?;
-    let (mut ending, mut closing) = (Vec::new(), Vec::new());
-    for (ended @ (part, outcome), accepted) in parts.iter().zip(gone) {
-        let Some(accepted) = accepted else { continue };
-        if !accepted {
-            money.release(part.charge());
-        }
-        let ends = outcome.status != Status::Delivered || part.parts == 1;
-        if ends { ending.push(*ended) } else { closing.push(*ended) }
-    }
-    let mut told = Vec::new();
-    let mut late = Vec::new();
-    for (ended, first) in ending.iter().zip(end(tx, &ending, 1).await?) {
-        if first { told.push(*ended) } else { late.push(*ended) }
-    }
-    close(tx, &late).await?;
-    // The last of several delivered parts delivers the message, if none has failed.
-    let open = close(tx, &closing).await?;
-    let last: Vec<_> =
-        closing.iter().zip(open).filter(|(_, open)| *open == Some(0)).map(|(ended, _)| *ended).collect();
-    told.extend(
-        last.iter().zip(end(tx, &last, 0).await?).filter(|(_, first)| *first).map(|(ended, _)| *ended),
-    );
-    for (part, outcome) in told {
-        report(tx, part, outcome).await?;
     }
     Ok(())
 }
 
-/// Gives recipients their final status; answers who had none yet. `closed` parts of each are finished with it.
-async fn end(tx: &mut Tx, parts: &[(&Part, Outcome)], closed: i64) -> Result<Vec<bool>> {
-    let now: Timestamp = tx.now();
-    let ended = tx
-        .exec_each(
-            sql!(
-                "UPDATE recipient SET status = $5, reason = $6, error = $7, changed = $8, open = open - $9
-                 WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 AND status IN ('sent', 'buffered')"
-            ),
-            parts, |(part, outcome)| {
-                [
-                    &part.scope.root,
-                    &part.scope.account,
-                    &part.message,
-                    &part.to,
-                    &outcome.status,
-                    &outcome.reason,
-                    &outcome.error,
-                    &now,
-                    &closed,
-                ]
-            },
-        )
-        .await?;
-    Ok(ended.into_iter().map(|ended| ended == 1).collect())
+/// Parts of which nobody knows whether their carrier has them.
+#[derive(Debug, Clone)]
+pub struct InDoubt {
+    /// Whose carrier it is.
+    pub shift: Shift,
+    /// Which; none for all that were handed over and not answered: only with a fresh lease.
+    pub parts: Option<Vec<PartId>>,
+    /// What becomes of them.
+    pub doubt: Doubt,
 }
 
-/// Counts finished parts; answers how many of each recipient are still open.
-async fn close(tx: &mut Tx, parts: &[(&Part, Outcome)]) -> Result<Vec<Option<i64>>> {
-    Ok(tx
+/// Decides about parts in doubt as the carrier's settings say: each is handed over once more, or has failed, or waits.
+/// Answers whether there may be more.
+pub async fn resolve(tx: &mut Tx, InDoubt { shift, parts, doubt }: &InDoubt) -> Result<bool> {
+    // All tenants: a part is found by its carrier and its id.
+    on_shift(tx, shift).await?;
+    if *doubt == Doubt::Wait {
+        return Ok(false);
+    }
+    let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let ids = match parts {
+        Some(parts) => parts.clone(),
+        None => {
+            tx.all(
+                sql!(
+                    "SELECT id FROM part WHERE carrier = $1 AND marked > 0 AND reference IS NULL ORDER BY id LIMIT $2"
+                ),
+                &[&shift.carrier, &some],
+            )
+            .await?
+        }
+    };
+    let again = if *doubt == Doubt::Resend {
+        tx.exec_each(
+            sql!(
+                "UPDATE part SET marked = 0, repeats = repeats + 1
+                 WHERE carrier = $1 AND id = $2 AND marked > 0 AND reference IS NULL AND repeats = 0"
+            ),
+            &ids,
+            |id| [&shift.carrier, id],
+        )
+        .await?
+    } else {
+        vec![0; ids.len()]
+    };
+    let left: Vec<PartId> =
+        ids.iter().zip(again).filter(|(_, again)| *again == 0).map(|(id, _)| *id).collect();
+    give_up(tx, shift.carrier, &left).await?;
+    Ok(parts.is_none() && ids.len() == BATCH)
+}
+
+/// Lets parts have failed, unpaid, that were handed over and not answered.
+async fn give_up(tx: &mut Tx, carrier: CarrierId, ids: &[PartId]) -> Result<()> {
+    let parts: Vec<Option<Part>> = tx
         .maybe_each(
             sql!(
-                "UPDATE recipient SET open = open - 1
-                 WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 RETURNING open"
+                "SELECT ",
+                COLUMNS,
+                " WHERE p.carrier = $1 AND p.id = $2 AND p.marked > 0 AND p.reference IS NULL"
             ),
-            parts,
-            |(part, _)| [&part.scope.root, &part.scope.account, &part.message, &part.to],
-        )
-        .await?)
-}
-
-async fn buffered(tx: &mut Tx, part: &Part, outcome: Outcome) -> Result<()> {
-    let now: Timestamp = tx.now();
-    let changed = tx
-        .exec(
-            sql!(
-                "UPDATE recipient SET status = $5, reason = $6, error = $7, changed = $8
-                 WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 AND status = 'sent'"
-            ),
-            &[
-                &part.scope.root,
-                &part.scope.account,
-                &part.message,
-                &part.to,
-                &Status::Buffered,
-                &outcome.reason,
-                &outcome.error,
-                &now,
-            ],
+            ids,
+            |id| [&carrier, id],
         )
         .await?;
-    if changed == 1 {
-        report(tx, part, Outcome { status: Status::Buffered, ..outcome }).await
-    } else {
-        Ok(())
-    }
+    let lost = Outcome { status: Status::Failed, reason: Reason::Timeout, error: None };
+    let parts: Vec<(&Part, Outcome)> = parts.iter().flatten().map(|part| (part, lost)).collect();
+    let mut money = Settlement::default();
+    receipt::finish(tx, carrier, &parts, &mut money).await?;
+    money.apply(tx).await
 }
 
-async fn report(tx: &mut Tx, part: &Part, outcome: Outcome) -> Result<()> {
-    let Some(url) = &part.reports_to else { return Ok(()) };
-    let recipient = Recipient {
-        msisdn: part.to,
-        status: outcome.status,
-        reason: Some(outcome.reason),
-        error: outcome.error,
-        changed: tx.now(),
-        price: part.price.times(part.parts).unwrap_or(part.price),
-    };
-    let about = callback::About { message: part.message, recipient };
-    callback::push(tx, part.scope, callback::Kind::Status, url, &about).await
+/// Gives what waits for a carrier that is down to those that take its numbers in its place; answers whether there may be
+/// more. What nobody else takes goes on waiting.
+pub async fn reroute(tx: &mut Tx, (shift, after): &(Shift, PartId)) -> Result<Option<PartId>> {
+    // All tenants: a carrier's lane is everybody's, in the order of time.
+    on_shift(tx, shift).await?;
+    move_on(tx, shift.carrier, *after, true).await
+}
+
+/// Moves a batch of waiting parts after one to the carriers that take their numbers now; answers the last looked at.
+async fn move_on(tx: &mut Tx, carrier: CarrierId, after: PartId, alike: bool) -> Result<Option<PartId>> {
+    let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let waiting: Vec<(PartId, Msisdn, i64)> = tx
+        .all(
+            sql!(
+                "SELECT id, msisdn, number FROM part WHERE carrier = $1 AND id > $2 AND marked = 0
+                 ORDER BY id LIMIT $3 FOR UPDATE"
+            ),
+            &[&carrier, &after, &some],
+        )
+        .await?;
+    let routes = route::routes(tx, &()).await?;
+    let (mut moved, mut stuck) = (Vec::new(), Vec::new());
+    for (id, to, number) in &waiting {
+        let way = Way { carrier, is_whole: *number == WHOLE };
+        match routes.instead(*to, way) {
+            Some(other) => moved.push((*id, other)),
+            None => stuck.push(*id),
+        }
+    }
+    tx.exec_each(
+        sql!("UPDATE part SET carrier = $3 WHERE carrier = $1 AND id = $2 AND marked = 0"),
+        &moved,
+        |(id, other)| [&carrier, id, other],
+    )
+    .await?;
+    if !alike {
+        // Nobody else will ever take them: their carrier is gone.
+        tx.exec_each(
+            sql!("UPDATE part SET marked = $3 WHERE carrier = $1 AND id = $2 AND marked = 0"),
+            &stuck,
+            |id| [&carrier, id, &1i64],
+        )
+        .await?;
+        give_up(tx, carrier, &stuck).await?;
+    }
+    Ok(waiting.last().filter(|_| waiting.len() == BATCH).map(|(id, ..)| *id))
+}
+
+/// Finds new carriers for what waits for one that was removed, and gives up what nobody takes; answers whether there may
+/// be more.
+pub async fn abandon(tx: &mut Tx, (): &()) -> Result<bool> {
+    // All tenants: the sweep works for everybody. One step of the recursion finds the next carrier in the key.
+    let gone: Vec<CarrierId> = tx
+        .all(
+            sql!(
+                "WITH RECURSIVE next (carrier) AS (
+                     SELECT * FROM (SELECT carrier FROM part ORDER BY carrier LIMIT 1) first
+                     UNION ALL
+                     SELECT (SELECT p.carrier FROM part p WHERE p.carrier > next.carrier ORDER BY p.carrier LIMIT 1)
+                     FROM next WHERE next.carrier IS NOT NULL
+                 )
+                 SELECT carrier FROM next WHERE carrier IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM carrier c WHERE c.id = next.carrier) ORDER BY carrier"
+            ),
+            &[],
+        )
+        .await?;
+    let mut more = false;
+    for carrier in gone {
+        more |= move_on(tx, carrier, PartId::from([0; 16]), false).await?.is_some();
+        let lost: Vec<PartId> = tx
+            .all(
+                sql!(
+                    "SELECT id FROM part WHERE carrier = $1 AND marked > 0 AND reference IS NULL ORDER BY id LIMIT $2"
+                ),
+                &[&carrier, &i64::try_from(BATCH).unwrap_or(i64::MAX)],
+            )
+            .await?;
+        give_up(tx, carrier, &lost).await?;
+        more |= lost.len() == BATCH;
+    }
+    Ok(more)
 }
 
 /// Gives up parts whose time is over: those that wait expire and are released, those that the carrier has not reported on
-/// have failed. What is in doubt stays. Answers whether there may be more.
+/// have failed, as has, some time later, what is still in doubt. Answers whether there may be more.
 pub async fn expire(tx: &mut Tx, (): &()) -> Result<bool> {
     // All tenants: the sweep works for everybody, the oldest first.
     let now: Timestamp = tx.now();
     let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let over: Vec<(CarrierId, PartId)> = tx
+    let over: Vec<(CarrierId, PartId, bool)> = tx
         .all(
             sql!(
-                "SELECT carrier, id FROM part WHERE expires <= $1 AND (marked <= 0 OR reference IS NOT NULL)
+                "SELECT carrier, id, marked > 0 AND reference IS NULL FROM part
+                 WHERE expires <= $1 AND (marked <= 0 OR reference IS NOT NULL OR expires <= $1 - CAST($3 AS BIGINT))
                  ORDER BY expires, carrier, id LIMIT $2 FOR UPDATE"
             ),
-            &[&now, &some],
+            &[&now, &some, &GRACE_US],
         )
         .await?;
     let parts: Vec<Option<Part>> = tx
         .maybe_each(
             sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.id = $2"),
             &over,
-            |(carrier, id)| [carrier, id],
+            |(carrier, id, _)| [carrier, id],
         )
         .await?;
     let mut by_carrier: BTreeMap<CarrierId, Vec<(&Part, Outcome)>> = BTreeMap::new();
-    for ((carrier, _), part) in over.iter().zip(&parts) {
+    for ((carrier, _, in_doubt), part) in over.iter().zip(&parts) {
         let Some(part) = part else { continue };
         let (status, reason) = if part.accepted {
             (Status::Failed, Reason::NoReceipt)
+        } else if *in_doubt {
+            (Status::Failed, Reason::Timeout)
         } else {
             (Status::Expired, Reason::Expired)
         };
@@ -476,7 +480,7 @@ pub async fn expire(tx: &mut Tx, (): &()) -> Result<bool> {
     }
     let mut money = Settlement::default();
     for (carrier, parts) in by_carrier {
-        finish(tx, carrier, &parts, &mut money).await?;
+        receipt::finish(tx, carrier, &parts, &mut money).await?;
     }
     money.apply(tx).await?;
     Ok(over.len() == BATCH)

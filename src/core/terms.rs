@@ -4,10 +4,11 @@
 //! change of settings, rates or routes is known everywhere within one second.
 
 use super::account::{self, AccountId};
-use super::carrier::{self, CarrierId, Routes, longest_prefix};
+use super::carrier::CarrierId;
 use super::change::{self, Kind};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
+use super::route::{self, Routes, Way};
 use super::{Code, Result, Scope, Violation};
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
@@ -139,6 +140,15 @@ pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Rates(HashMap<String, Amount>);
 
+impl Rates {
+    /// The price of a part to a number.
+    fn of(&self, to: Msisdn) -> Amount {
+        let digits = to.to_string();
+        let known = |length| self.0.get(digits.get(..length)?).copied();
+        (0..=digits.len()).rev().find_map(known).unwrap_or(Amount::ZERO)
+    }
+}
+
 async fn rates(rx: &mut Rx, scope: &Scope) -> Result<Rates> {
     let rows: Vec<(String, Amount)> = rx
         .all(
@@ -172,14 +182,15 @@ pub struct Quote {
     pub cost: Amount,
     /// Who carries it.
     pub carrier: CarrierId,
+    /// Whether that takes a long message whole.
+    pub is_whole: bool,
 }
 
 impl Terms {
     /// The price of a part to a number; `None` if no carrier takes it.
     pub fn quote(&self, to: Msisdn) -> Option<Quote> {
-        let rate = |rates: &Rates| longest_prefix(&rates.0, to).unwrap_or(Amount::ZERO);
-        let carrier = self.routes.carrier(to)?;
-        Some(Quote { price: rate(&self.own), cost: rate(&self.partners), carrier })
+        let Way { carrier, is_whole } = self.routes.way(to)?;
+        Some(Quote { price: self.own.of(to), cost: self.partners.of(to), carrier, is_whole })
     }
 }
 
@@ -193,7 +204,7 @@ async fn read(rx: &mut Rx, id: &AccountId) -> Result<Terms> {
         messaging: messaging(rx, &scope).await?,
         own: rates(rx, &scope).await?,
         partners: rates(rx, &partner).await?,
-        routes: carrier::routes(rx, &()).await?,
+        routes: route::routes(rx, &()).await?,
     })
 }
 

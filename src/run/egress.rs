@@ -229,12 +229,7 @@ struct Connector {
 impl Connector {
     fn new(mut options: Options) -> Result<Self, String> {
         let roots = options.authorities.take().map_or_else(system_authorities, Ok)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut tls = client(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Connector { options: Arc::new(options), tls: Arc::new(tls) })
     }
@@ -309,6 +304,18 @@ impl tower::Service<Uri> for Connector {
             connecting.await.unwrap_or(Err(Failure::TimedOut)).map(TokioIo::new)
         })
     }
+}
+
+fn client(roots: RootCertStore) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = versions.map_err(|error| format!("TLS: {error}"))?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// TLS to whom the operator has named, by the authorities that the system trusts.
+pub(super) fn tls_client() -> Result<Arc<ClientConfig>, String> {
+    client(system_authorities()?).map(Arc::new)
 }
 
 /// The authorities that the system trusts.

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod deliver;
 pub mod egress;
 mod simulated;
+mod smpp;
 pub mod submit;
 pub mod sweep;
 
@@ -72,7 +73,9 @@ impl Tasks {
         running.spawn(changes::watch(store.clone(), keys, terms, stopped.clone()));
         running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
         if duties.submit {
-            running.spawn(submit::run(store.clone(), clock.clone(), wake.clone(), holder, stopped.clone()));
+            let (store, vault, clock, wake) = (store.clone(), vault.clone(), clock.clone(), wake.clone());
+            let office = submit::Office { store, vault, clock, wake, holder };
+            running.spawn(submit::run(office, stopped.clone()));
         }
         if duties.deliver {
             let courier = Courier { store, vault, egress, dialect, clock, entropy, holder };

@@ -2,8 +2,9 @@
 //! country has, choose what it does: docs/simulated-carrier.md.
 
 use crate::core::message::{Reason, Received, Status};
-use crate::core::part::{Answer, Outcome, Part, PartId, Receipt};
+use crate::core::part::{Answer, Part, PartId};
 use crate::core::phone::Msisdn;
+use crate::core::receipt::{Outcome, Receipt};
 use crate::core::{AccountId, Timestamp};
 use std::collections::BTreeMap;
 

@@ -1,20 +1,26 @@
 //! Gives parts to their carriers and records what those say. One task for each carrier; it holds the carrier's lease.
+//! Here is who works for which carrier, and the desk of the simulated one; `smpp` is the desk of those that speak SMPP.
 //!
 //! Nothing is sent first and recorded later: a part is marked in a unit of its own before the carrier sees it, and what
 //! the carrier answers is recorded before anything follows from it.
 
 use super::Stopped;
 use super::simulated::{Event, Simulated};
-use crate::core::carrier::{self, CarrierId, CarrierKind};
+use super::smpp;
+use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind};
 use crate::core::lease::{self, Holder};
 use crate::core::message;
-use crate::core::part::{self, Answer, BATCH, Part, PartId, Receipt, Shift};
+use crate::core::part::{self, Answer, BATCH, Part, PartId, Shift};
+use crate::core::receipt::{self, Receipt};
+use crate::core::secret::{Place, Vault};
+use crate::core::smpp_carrier::SmppSettings;
 use crate::core::wake::Wake;
 use crate::core::{Error, Result, Timestamp};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 use store::{Clock, Store};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Between two looks at the list of carriers.
 const CARRIERS_EVERY: Duration = Duration::from_secs(2);
@@ -23,19 +29,45 @@ const IDLE: Duration = Duration::from_millis(200);
 /// Until the next try for a lane that another process has.
 const OTHERS: Duration = Duration::from_millis(500);
 
-/// Runs every carrier's task.
-pub(super) async fn run(store: Store, clock: Clock, wake: Wake, holder: Holder, mut stopped: Stopped) {
+/// What the carriers' tasks work with.
+pub(super) struct Office {
+    pub(super) store: Store,
+    pub(super) vault: Vault,
+    pub(super) clock: Clock,
+    pub(super) wake: Wake,
+    pub(super) holder: Holder,
+}
+
+/// A carrier's task, and what it was started for.
+struct Job {
+    of: Carrier,
+    task: AbortHandle,
+    /// Its end tells the task to stop.
+    _stop: watch::Sender<bool>,
+}
+
+/// Runs every carrier's task: starts those of new carriers, ends those of removed ones, and begins anew where settings
+/// have changed.
+pub(super) async fn run(office: Office, mut stopped: Stopped) {
     let mut tasks = JoinSet::new();
-    let mut running = HashSet::new();
+    let mut jobs: HashMap<CarrierId, Job> = HashMap::new();
+    // A carrier has one task at a time: the next begins when the one before has given back what it has.
+    let mut ending: HashMap<CarrierId, AbortHandle> = HashMap::new();
     loop {
-        match store.read((), carrier::all).await {
+        match office.store.read((), carrier::all).await {
             Ok(carriers) => {
-                for (id, name, kind) in carriers {
-                    if running.insert(id) {
-                        tracing::info!(carrier = %name, kind = kind.name(), "carrier");
-                        let CarrierKind::Simulated = kind;
-                        let desk = Desk::new(store.clone(), clock.clone(), wake.clone(), id, holder);
-                        tasks.spawn(desk.run(stopped.clone()));
+                let same = |job: &Job| carriers.iter().any(|carrier| alike(carrier, &job.of));
+                for (id, job) in jobs.extract_if(|_, job| job.task.is_finished() || !same(job)) {
+                    ending.insert(id, job.task);
+                }
+                ending.retain(|_, task| !task.is_finished());
+                for carrier in carriers {
+                    if jobs.contains_key(&carrier.id) || ending.contains_key(&carrier.id) {
+                        continue;
+                    }
+                    let (stop, until) = watch::channel(false);
+                    if let Some(task) = office.start(&carrier, &mut tasks, Stopped(until)) {
+                        jobs.insert(carrier.id, Job { of: carrier, task, _stop: stop });
                     }
                 }
             }
@@ -44,8 +76,70 @@ pub(super) async fn run(store: Store, clock: Clock, wake: Wake, holder: Holder, 
         if stopped.after(CARRIERS_EVERY).await {
             break;
         }
+        while tasks.try_join_next().is_some() {}
     }
+    drop(jobs);
     while tasks.join_next().await.is_some() {}
+}
+
+/// Whether nothing has changed that a task was started with.
+fn alike(one: &Carrier, other: &Carrier) -> bool {
+    one.id == other.id
+        && one.kind == other.kind
+        && one.settings == other.settings
+        && one.secret == other.secret
+}
+
+impl Office {
+    /// Starts a carrier's task; none if it cannot work, which is said.
+    fn start(&self, carrier: &Carrier, tasks: &mut JoinSet<()>, stopped: Stopped) -> Option<AbortHandle> {
+        let Office { store, vault, clock, wake, holder } = self;
+        tracing::info!(carrier = %carrier.name, kind = carrier.kind.name(), "carrier");
+        match carrier.kind {
+            CarrierKind::Simulated => {
+                let desk = Desk::new(store.clone(), clock.clone(), wake.clone(), carrier.id, *holder);
+                Some(tasks.spawn(desk.run(stopped)))
+            }
+            CarrierKind::Smpp => {
+                let settings = match SmppSettings::read(&carrier.settings) {
+                    Ok(settings) => settings,
+                    Err(wrong) => {
+                        tracing::error!(carrier = %carrier.name, setting = wrong.field, "a carrier's setting is wrong; set it with `rookery carrier set`");
+                        return None;
+                    }
+                };
+                let sealed = carrier.secret.as_deref().unwrap_or_default();
+                let password = if sealed.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    vault.open(Place::Carrier(carrier.id.0), sealed)
+                };
+                let Some(password) = password.ok().and_then(|bytes| String::from_utf8(bytes).ok()) else {
+                    tracing::error!(carrier = %carrier.name, "a carrier's password does not open; set it anew");
+                    return None;
+                };
+                let tls = match settings.tls.is_some().then(super::egress::tls_client).transpose() {
+                    Ok(tls) => tls,
+                    Err(error) => {
+                        tracing::error!(carrier = %carrier.name, %error, "a carrier's TLS cannot be set up");
+                        return None;
+                    }
+                };
+                let means = smpp::Means {
+                    store: store.clone(),
+                    clock: clock.clone(),
+                    wake: wake.clone(),
+                    holder: *holder,
+                    tls,
+                };
+                Some(tasks.spawn(smpp::Desk::new(means, carrier, settings, &password).run(stopped)))
+            }
+            CarrierKind::Http => {
+                tracing::error!(carrier = %carrier.name, "HTTP carriers are not spoken to yet");
+                None
+            }
+        }
+    }
 }
 
 /// One carrier's work.
@@ -161,7 +255,7 @@ impl Desk {
                 }
             }
         }
-        let unknown = self.store.write((self.shift.carrier, receipts), part::reported).await?;
+        let unknown = self.store.write((self.shift.carrier, receipts), receipt::reported).await?;
         if unknown > 0 {
             tracing::debug!(carrier = self.shift.carrier.0, unknown, "receipts about nothing that is open");
         }

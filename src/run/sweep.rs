@@ -3,7 +3,7 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, archive, callback, group, idempotency, lease, message, part};
+use crate::core::{Result, archive, callback, group, idempotency, lease, message, part, receipt};
 use std::time::Duration;
 use store::Store;
 
@@ -45,7 +45,9 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     more |= store.bulk((), message::expand_some).await?;
     more |= store.bulk((), part::expire).await?;
     more |= store.bulk((), part::unpark).await?;
+    more |= store.bulk((), receipt::catch_up_all).await?;
     if rare {
+        more |= store.bulk((), part::abandon).await?;
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;

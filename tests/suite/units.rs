@@ -19,8 +19,9 @@ use rookery::core::lease::{Holder, Lane};
 use rookery::core::ledger::{self, Grant};
 use rookery::core::message::{self, Coding, Draft, Format, MessageId, Plan, Reason, Status};
 use rookery::core::money::{Amount, Currency};
-use rookery::core::part::{self, Answer, Outcome, Part, Receipt, Shift};
+use rookery::core::part::{self, Answer, Part, Shift};
 use rookery::core::phone::{Msisdn, Originator};
+use rookery::core::receipt::{self, Outcome, Receipt};
 use rookery::core::secret::{Secret, Vault};
 use rookery::core::terms::Book;
 use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate};
@@ -421,7 +422,7 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
         Report(part, status) => {
             let outcome = Outcome { status, reason: Reason::Generic, error: None };
             let receipt = Receipt { reference: world.references[part].clone(), outcome };
-            return part::reported(tx, &(carrier, vec![receipt])).await.map(|_| "done".into());
+            return receipt::reported(tx, &(carrier, vec![receipt])).await.map(|_| "done".into());
         }
         DeleteMessage => archive::delete(tx, &(scope, world.accepted)).await?,
         TakeLane(holder) => {

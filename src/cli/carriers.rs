@@ -1,0 +1,263 @@
+//! `carrier`, `route`.
+
+use super::{Failure, Outcome, say};
+use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind, NewCarrier, Settings};
+use crate::core::route::{self, Route};
+use crate::core::secret::Secret;
+use crate::installation::Installation;
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+#[derive(Subcommand)]
+pub(super) enum CarrierCommand {
+    /// Add a carrier
+    ///
+    /// Settings that have no option of their own are given as --set NAME=VALUE; docs/carriers.md lists all of them.
+    #[command(verbatim_doc_comment)]
+    Add(Box<New>),
+    /// List the carriers
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change settings of a carrier; a running server follows within five seconds
+    Set {
+        /// Its name
+        name: String,
+        /// Such as window=50
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+    },
+    /// Remove a carrier with its routes; what waits for it goes to whoever takes those numbers then
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Args)]
+#[group(id = "kind", required = true, multiple = false, args = ["smpp", "http", "simulated"])]
+pub(super) struct New {
+    /// Letters, digits, dashes
+    name: String,
+    /// Speaks SMPP 3.4 as a client of this server
+    #[arg(long, value_name = "HOST:PORT", requires = "system_id")]
+    smpp: Option<String>,
+    /// Speaks the carrier's own HTTP interface; a template of the URL
+    #[arg(long, value_name = "URL")]
+    http: Option<String>,
+    /// Reaches no phone, see docs/simulated-carrier.md
+    #[arg(long)]
+    simulated: bool,
+    /// What an SMPP carrier knows this client by
+    #[arg(long, value_name = "ID")]
+    system_id: Option<String>,
+    /// The environment variable that holds the password, or what {secret} stands for in templates
+    #[arg(long, value_name = "VAR")]
+    password_env: Option<String>,
+    /// Unanswered messages of one connection, or requests at once
+    #[arg(long, value_name = "N")]
+    window: Option<u32>,
+    /// Messages a second
+    #[arg(long, value_name = "N")]
+    throughput: Option<u32>,
+    /// SMPP connections at once
+    #[arg(long, value_name = "N")]
+    binds: Option<u32>,
+    /// SMPP over TLS
+    #[arg(long)]
+    tls: bool,
+    /// Routes every number to it that no longer prefix claims
+    #[arg(long)]
+    default: bool,
+    /// Any other setting
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum RouteCommand {
+    /// Give numbers that begin with a prefix to a carrier
+    ///
+    /// The longest prefix that has routes decides. Among its routes the lowest priority number comes first; the next is
+    /// taken while that carrier is down. Weights share numbers out between routes of the same priority.
+    #[command(verbatim_doc_comment)]
+    Add {
+        /// First digits; an empty text for all numbers
+        prefix: String,
+        /// The carrier's name
+        carrier: String,
+        /// The lowest comes first
+        #[arg(long, default_value_t = 0)]
+        priority: i64,
+        /// Its share among equals
+        #[arg(long, default_value_t = 1)]
+        weight: i64,
+    },
+    /// List the routes
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a route
+    Remove {
+        /// Its prefix
+        prefix: String,
+        /// The carrier's name
+        carrier: String,
+    },
+}
+
+fn pair(text: &str) -> Result<(&str, &str), Failure> {
+    text.split_once('=').ok_or_else(|| Failure(format!("{text}: NAME=VALUE is needed, such as window=50")))
+}
+
+impl New {
+    fn kind(&self) -> CarrierKind {
+        match (&self.smpp, &self.http) {
+            (Some(_), _) => CarrierKind::Smpp,
+            (None, Some(_)) => CarrierKind::Http,
+            (None, None) => CarrierKind::Simulated,
+        }
+    }
+
+    fn settings(&self) -> Result<Settings, Failure> {
+        let mut settings = Settings::default();
+        if let Some(address) = &self.smpp {
+            let split = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            let (host, port) = split.unwrap_or((address, "2775"));
+            settings.set("host", host.trim_start_matches('[').trim_end_matches(']'));
+            settings.set("port", port);
+        }
+        let mut given = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                settings.set(name, value);
+            }
+        };
+        given("url", self.http.clone());
+        given("system-id", self.system_id.clone());
+        given("window", self.window.map(|number| number.to_string()));
+        given("throughput", self.throughput.map(|number| number.to_string()));
+        given("binds", self.binds.map(|number| number.to_string()));
+        given("tls", self.tls.then(|| "true".to_owned()));
+        for text in &self.set {
+            let (name, value) = pair(text)?;
+            settings.set(name, value);
+        }
+        Ok(settings)
+    }
+}
+
+fn secret(variable: &str) -> Result<Secret, Failure> {
+    let value = std::env::var(variable)
+        .map_err(|_| Failure(format!("{variable} is not set: put the carrier's password into it")))?;
+    Ok(Secret::new(value))
+}
+
+fn shown(carrier: &Carrier) -> Value {
+    let settings: Map<String, Value> =
+        carrier.settings.all().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    json!({
+        "id": carrier.id.0,
+        "name": carrier.name,
+        "kind": carrier.kind.name(),
+        "settings": settings,
+        "downSince": carrier.down.map(crate::core::Timestamp::rfc3339_offset),
+    })
+}
+
+pub(super) async fn carrier(installation: &Installation, command: CarrierCommand) -> Outcome {
+    let store = &installation.store;
+    match command {
+        CarrierCommand::Add(new) => {
+            let secret = new.password_env.as_deref().map(secret).transpose()?;
+            let command = NewCarrier {
+                name: new.name.clone(),
+                kind: new.kind(),
+                settings: new.settings()?,
+                secret,
+                vault: installation.vault.clone(),
+                is_default: new.default,
+            };
+            let made = store.write(command, carrier::add).await?;
+            if new.json {
+                say(&shown(&made).to_string());
+            } else {
+                say(&format!("carrier {} added", made.name));
+            }
+        }
+        CarrierCommand::List { json } => {
+            let carriers = store.read((), carrier::all).await?;
+            if json {
+                say(&Value::Array(carriers.iter().map(shown).collect()).to_string());
+                return Ok(());
+            }
+            for carrier in &carriers {
+                let state = match (carrier.kind, carrier.down) {
+                    (CarrierKind::Simulated, _) => "reaches no phone".to_owned(),
+                    (_, Some(since)) => format!("down since {}", since.rfc3339_offset()),
+                    (_, None) => "up".to_owned(),
+                };
+                let settings: Vec<String> =
+                    carrier.settings.all().map(|(name, value)| format!("{name}={value}")).collect();
+                let (name, kind) = (&carrier.name, carrier.kind.name());
+                say(format!("{name:<20} {kind:<10} {state:<20} {}", settings.join(" ")).trim_end());
+            }
+        }
+        CarrierCommand::Set { name, settings } => {
+            let mut changes = Settings::default();
+            for text in &settings {
+                let (name, value) = pair(text)?;
+                changes.set(name, value);
+            }
+            store.write((name, changes), carrier::set).await?;
+        }
+        CarrierCommand::Remove { name } => {
+            let gone: crate::core::Result<()> = store.write(name, carrier::remove).await;
+            gone?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn route(installation: &Installation, command: RouteCommand) -> Outcome {
+    let store = &installation.store;
+    match command {
+        RouteCommand::Add { prefix, carrier, priority, weight } => {
+            let route = Route { prefix, carrier: CarrierId(0), priority, weight };
+            let added: crate::core::Result<()> = store.write((carrier, route), route::add).await;
+            added?;
+        }
+        RouteCommand::List { json } => {
+            let (routes, carriers) = (store.read((), route::all).await?, store.read((), carrier::all).await?);
+            let name = |id: CarrierId| {
+                carriers.iter().find(|carrier| carrier.id == id).map_or("?", |carrier| carrier.name.as_str())
+            };
+            if json {
+                let all: Vec<Value> = routes
+                    .iter()
+                    .map(|route| {
+                        json!({"prefix": route.prefix, "carrier": name(route.carrier),
+                            "priority": route.priority, "weight": route.weight})
+                    })
+                    .collect();
+                say(&Value::Array(all).to_string());
+                return Ok(());
+            }
+            for Route { prefix, carrier, priority, weight } in &routes {
+                let prefix = if prefix.is_empty() { "(all)" } else { prefix };
+                say(&format!("{prefix:<16} {:<20} priority {priority:<4} weight {weight}", name(*carrier)));
+            }
+        }
+        RouteCommand::Remove { prefix, carrier } => {
+            let gone: crate::core::Result<()> = store.write((prefix, carrier), route::remove).await;
+            gone?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,493 @@
+//! An SMPP carrier's desk: holds the carrier's lease, gives its parts to the links, and records what those tell.
+//!
+//! Each cycle runs its units side by side: what the carrier said, and the next parts for the room that its windows have.
+//! A part is marked before it leaves; what the carrier delivers is acknowledged after it is stored; what was not answered
+//! when a link broke is in doubt, and the carrier's settings say what becomes of it.
+
+mod link;
+mod pace;
+mod words;
+
+use super::Stopped;
+use crate::core::Result;
+use crate::core::carrier::{self, Carrier};
+use crate::core::lease::{self, Holder};
+use crate::core::message::Reason;
+use crate::core::part::{self, BATCH, InDoubt, Part, PartId, Shift};
+use crate::core::receipt::{self, Receipt};
+use crate::core::smpp_carrier::{Doubt, SmppSettings};
+use crate::core::wake::Wake;
+use ::smpp::receipt::normalise;
+use ::smpp::session::{Answer, BindKind, Handle};
+use ::smpp::short_message::ShortMessage;
+use link::{Command, Ears, Note, Way};
+pub(super) use pace::Pace;
+use rustls::ClientConfig;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Clock, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use words::Delivered;
+
+/// Between two looks at the lane when nobody hints; it renews the lease as well.
+const IDLE: Duration = Duration::from_millis(200);
+/// Until the next try for a lane that another process has, or after a failure of the database.
+const OTHERS: Duration = Duration::from_millis(500);
+/// What is not recorded for so long is left to whoever has the lease by then.
+const LOST_US: i64 = 3_000_000;
+/// Without any link for so long a carrier is down, and others take its numbers.
+const DOWN_US: i64 = 5_000_000;
+/// Notes that wait for the desk; links wait when there are more.
+const NOTES: usize = 1_024;
+
+/// What a desk works with.
+pub(super) struct Means {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) wake: Wake,
+    pub(super) holder: Holder,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+/// What is to be recorded.
+#[derive(Default)]
+struct Said {
+    answers: Vec<(Part, part::Answer)>,
+    back: Vec<PartId>,
+    doubtful: Vec<PartId>,
+    receipts: Vec<Receipt>,
+    /// What to acknowledge when the receipts are stored.
+    handles: Vec<(usize, Handle)>,
+}
+
+impl Said {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+            && self.back.is_empty()
+            && self.doubtful.is_empty()
+            && self.receipts.is_empty()
+    }
+}
+
+/// One of the connections, as the desk sees it.
+struct Line {
+    commands: mpsc::UnboundedSender<Command>,
+    can_submit: bool,
+    is_up: bool,
+    unanswered: usize,
+}
+
+/// One carrier's work.
+pub(super) struct Desk {
+    means: Means,
+    shift: Shift,
+    way: Way,
+    lines: Vec<Line>,
+    /// With the carrier, and not answered.
+    given: HashMap<PartId, (Part, usize)>,
+    said: Said,
+    pace: Pace,
+    /// Since when no link is up; none while one is.
+    alone_since: Option<i64>,
+    is_down: bool,
+    /// Since when nothing could be recorded.
+    failing_since: Option<i64>,
+}
+
+impl Desk {
+    pub(super) fn new(means: Means, carrier: &Carrier, settings: SmppSettings, password: &str) -> Desk {
+        let now = means.clock.now_us();
+        let way = Way {
+            carrier: carrier.name.as_str().into(),
+            password: password.into(),
+            kind: BindKind::Transceiver,
+            tls: means.tls.clone(),
+            clock: means.clock.clone(),
+            settings: Arc::new(settings),
+        };
+        Desk {
+            shift: Shift { carrier: carrier.id, holder: means.holder },
+            pace: Pace::new(way.settings.throughput, now),
+            means,
+            way,
+            lines: Vec::new(),
+            given: HashMap::new(),
+            said: Said::default(),
+            alone_since: Some(now),
+            is_down: carrier.down.is_some(),
+            failing_since: None,
+        }
+    }
+
+    /// Works while this process has the lease, until it is time to stop.
+    pub(super) async fn run(mut self, mut stopped: Stopped) {
+        loop {
+            if self.begin().await.is_ok() {
+                let (notes, heard) = mpsc::channel(NOTES);
+                let mut links = self.connect(&notes, &stopped);
+                drop(notes);
+                self.work(heard, &mut links, &mut stopped).await;
+                links.shutdown().await;
+                self.forget();
+            }
+            if stopped.after(OTHERS).await {
+                break;
+            }
+        }
+        let given: Result<()> = self
+            .means
+            .store
+            .write((part::lane(self.shift.carrier), self.shift.holder), lease::give_back)
+            .await;
+        if let Err(error) = given {
+            tracing::debug!(%error, "a lease was not given back; it ends by itself");
+        }
+    }
+
+    /// Takes the lane over and decides about what whoever had it left unanswered.
+    async fn begin(&mut self) -> Result<()> {
+        let doubt = self.way.settings.doubt;
+        while self.means.store.write(InDoubt { shift: self.shift, parts: None, doubt }, part::resolve).await?
+        {
+        }
+        self.alone_since = Some(self.means.clock.now_us());
+        Ok(())
+    }
+
+    /// What another process decides about from now on.
+    fn forget(&mut self) {
+        self.lines.clear();
+        self.given.clear();
+        self.said = Said::default();
+        self.failing_since = None;
+    }
+
+    fn connect(&mut self, notes: &mpsc::Sender<Note>, stopped: &Stopped) -> JoinSet<()> {
+        let settings = &self.way.settings;
+        let kinds: &[BindKind] = if settings.is_pair {
+            &[BindKind::Transmitter, BindKind::Receiver]
+        } else {
+            &[BindKind::Transceiver]
+        };
+        let kinds = std::iter::repeat_n(kinds, settings.binds).flatten();
+        let mut links = JoinSet::new();
+        for (number, kind) in kinds.enumerate() {
+            let (commands, asked) = mpsc::unbounded_channel();
+            let way = Way { kind: *kind, ..self.way.clone() };
+            let ears = Ears { number, commands: asked, notes: notes.clone() };
+            links.spawn(link::run(way, ears, stopped.clone()));
+            let can_submit = kind.transmits();
+            self.lines.push(Line { commands, can_submit, is_up: false, unanswered: 0 });
+        }
+        links
+    }
+
+    async fn work(
+        &mut self,
+        mut heard: mpsc::Receiver<Note>,
+        links: &mut JoinSet<()>,
+        stopped: &mut Stopped,
+    ) {
+        let mut leaving = false;
+        loop {
+            let pause = self.pause();
+            let more = tokio::select! {
+                note = heard.recv() => match note {
+                    Some(note) => {
+                        self.note(note);
+                        true
+                    }
+                    // Every link has ended, which they do at a stop.
+                    None => break,
+                },
+                () = self.means.wake.on_parts(), if !leaving => true,
+                stop = stopped.after(pause), if !leaving => {
+                    leaving = stop;
+                    true
+                }
+                _ = links.join_next(), if leaving => true,
+            };
+            while more
+                && self.said.answers.len() + self.said.receipts.len() < BATCH
+                && let Ok(note) = heard.try_recv()
+            {
+                self.note(note);
+            }
+            if !self.cycle(leaving).await {
+                return;
+            }
+        }
+        self.cycle(true).await;
+    }
+
+    /// Records what was said and takes what there is room for; whether the lease is still ours as far as is known.
+    async fn cycle(&mut self, leaving: bool) -> bool {
+        let now = self.means.clock.now_us();
+        let room = if leaving { 0 } else { self.room(now) };
+        let said = std::mem::take(&mut self.said);
+        let (store, shift) = (self.means.store.clone(), self.shift);
+        let doubt = self.way.settings.doubt;
+        let recording = record(&store, shift, doubt, said);
+        let taking =
+            async { if room > 0 { store.write((shift, room), part::claim).await } else { Ok(Vec::new()) } };
+        let ((left, acknowledged, recorded), taken) = tokio::join!(recording, taking);
+        for (line, handle) in acknowledged {
+            self.tell(line, Command::Acknowledge(handle, true));
+        }
+        let taken: Result<Vec<Part>> = taken;
+        let outcome = match taken {
+            Ok(parts) => {
+                self.pace.took(parts.len());
+                parts.into_iter().for_each(|part| self.submit(part));
+                recorded
+            }
+            Err(error) => recorded.and(Err(error)),
+        };
+        self.keep(left);
+        let outcome = match outcome {
+            Ok(()) => self.watch(now).await,
+            failed => failed,
+        };
+        match outcome {
+            Ok(()) => {
+                self.failing_since = None;
+                true
+            }
+            Err(error) => {
+                let since = *self.failing_since.get_or_insert(now);
+                tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
+                tokio::time::sleep(IDLE).await;
+                now.saturating_sub(since) < LOST_US
+            }
+        }
+    }
+
+    /// What could not be recorded comes first the next time.
+    fn keep(&mut self, mut left: Said) {
+        let later = std::mem::take(&mut self.said);
+        left.answers.extend(later.answers);
+        left.back.extend(later.back);
+        left.doubtful.extend(later.doubtful);
+        left.receipts.extend(later.receipts);
+        left.handles.extend(later.handles);
+        self.said = left;
+    }
+
+    /// Says that the carrier is down when it has been alone for long, and lets others take what waits.
+    async fn watch(&mut self, now: i64) -> Result<()> {
+        let alone = self.alone_since.is_some_and(|since| now.saturating_sub(since) >= DOWN_US);
+        if alone != self.is_down {
+            let noted: Result<()> = self.means.store.write((self.shift, alone), carrier::note).await;
+            noted?;
+            self.is_down = alone;
+            if alone {
+                tracing::warn!(carrier = %self.way.carrier, "a carrier is down; others take its numbers, where there are any");
+            } else {
+                tracing::info!(carrier = %self.way.carrier, "a carrier is up again");
+            }
+        }
+        if self.is_down {
+            let mut after = PartId::from([0; 16]);
+            while let Some(last) = self.means.store.write((self.shift, after), part::reroute).await? {
+                after = last;
+            }
+            self.means.wake.parts();
+        }
+        Ok(())
+    }
+
+    fn pause(&self) -> Duration {
+        let now = self.means.clock.now_us();
+        let next = self.pace.next_at(now).map_or(i64::MAX, |at| at.saturating_sub(now).max(1_000));
+        Duration::from_micros(next.unsigned_abs()).min(IDLE)
+    }
+
+    /// How many parts may be taken now.
+    fn room(&mut self, now: i64) -> usize {
+        let window = self.way.settings.window;
+        let lines = self.lines.iter().filter(|line| line.is_up && line.can_submit);
+        let free = lines.map(|line| window.saturating_sub(line.unanswered)).sum::<usize>();
+        self.pace.room(free.min(BATCH), now)
+    }
+
+    fn submit(&mut self, part: Part) {
+        let window = self.way.settings.window;
+        let Some(message) = words::submission(&part, &self.way.settings) else {
+            let answer = part::Answer::Refused { reason: Reason::Rejected, error: None };
+            self.said.answers.push((part, answer));
+            return;
+        };
+        let lines = self.lines.iter().enumerate();
+        let line = lines
+            .filter(|(_, line)| line.is_up && line.can_submit && line.unanswered < window)
+            .min_by_key(|(_, line)| line.unanswered)
+            .map(|(number, _)| number);
+        let Some(number) = line else {
+            // The link broke while the parts were taken: nothing has left.
+            self.said.back.push(part.id);
+            return;
+        };
+        let id = part.id;
+        self.given.insert(id, (part, number));
+        self.lines[number].unanswered += 1;
+        self.tell(number, Command::Submit(id, Box::new(message)));
+    }
+
+    fn tell(&self, line: usize, command: Command) {
+        // A link that has ended has told what it did not send.
+        if let Some(line) = self.lines.get(line) {
+            let _ = line.commands.send(command);
+        }
+    }
+
+    /// A part is no longer with the carrier, as far as its link knows.
+    fn taken_back(&mut self, part: PartId) -> Option<Part> {
+        let (part, line) = self.given.remove(&part)?;
+        if let Some(line) = self.lines.get_mut(line) {
+            line.unanswered = line.unanswered.saturating_sub(1);
+        }
+        Some(part)
+    }
+
+    /// Takes in what a link tells.
+    fn note(&mut self, note: Note) {
+        let now = self.means.clock.now_us();
+        match note {
+            Note::Up(line) => {
+                if let Some(line) = self.lines.get_mut(line) {
+                    line.is_up = true;
+                }
+            }
+            Note::Down(line, in_doubt) => {
+                if let Some(line) = self.lines.get_mut(line) {
+                    line.is_up = false;
+                }
+                for id in in_doubt {
+                    self.doubt(id);
+                }
+            }
+            Note::Unsent(id) => {
+                if self.taken_back(id).is_some() {
+                    self.said.back.push(id);
+                }
+            }
+            Note::Unwritable(id) => {
+                if let Some(part) = self.taken_back(id) {
+                    let refused = part::Answer::Refused { reason: Reason::Rejected, error: None };
+                    self.said.answers.push((part, refused));
+                }
+            }
+            Note::Overdue(id) => self.doubt(id),
+            Note::Answered(id, answer) => self.answered(id, answer, now),
+            Note::Delivered(line, handle, message) => self.delivered(line, handle, *message),
+        }
+        let is_alone = !self.lines.iter().any(|line| line.is_up && line.can_submit);
+        self.alone_since = if is_alone { self.alone_since.or(Some(now)) } else { None };
+    }
+
+    fn doubt(&mut self, id: PartId) {
+        if self.taken_back(id).is_some() {
+            self.said.doubtful.push(id);
+        }
+    }
+
+    fn answered(&mut self, id: PartId, answer: Answer, now: i64) {
+        // One that was in doubt has been decided about: its late answer tells nothing new.
+        let Some(part) = self.taken_back(id) else { return };
+        let answer = match answer {
+            Answer::Throttled { .. } => {
+                self.pace.too_fast(now);
+                self.said.back.push(id);
+                return;
+            }
+            Answer::Accepted { id } => {
+                self.pace.fine(now);
+                let reference = normalise(&id, self.way.settings.answer_ids);
+                // Without a name no receipt will ever find it; it needs one of its own all the same.
+                let reference = if reference.is_empty() { format!("-{}", part.id) } else { reference };
+                part::Answer::Accepted(reference)
+            }
+            Answer::Refused { status } => {
+                part::Answer::Refused { reason: words::refusal(status), error: Some(i64::from(status.0)) }
+            }
+        };
+        self.said.answers.push((part, answer));
+    }
+
+    fn delivered(&mut self, line: usize, handle: Handle, message: ShortMessage) {
+        match words::delivered(message, &self.way.settings) {
+            Delivered::Receipt(receipt) => {
+                self.said.receipts.push(receipt);
+                self.said.handles.push((line, handle));
+            }
+            Delivered::Message(_) => {
+                self.tell(line, Command::Acknowledge(handle, false));
+            }
+        }
+    }
+}
+
+/// Records what was said; what could not be recorded comes back, with the handles of what was.
+async fn record(
+    store: &Store,
+    shift: Shift,
+    doubt: Doubt,
+    mut said: Said,
+) -> (Said, Vec<(usize, Handle)>, Result<()>) {
+    if said.is_empty() {
+        return (said, Vec::new(), Ok(()));
+    }
+    let answers = async {
+        if said.answers.is_empty() {
+            return Ok(());
+        }
+        store.write((shift, said.answers.clone()), part::answered).await
+    };
+    let back = async {
+        if said.back.is_empty() {
+            return Ok(());
+        }
+        store.write((shift, said.back.clone()), part::put_back).await
+    };
+    let doubtful = async {
+        if said.doubtful.is_empty() {
+            return Ok(());
+        }
+        let parts = Some(said.doubtful.clone());
+        store.write(InDoubt { shift, parts, doubt }, part::resolve).await.map(drop)
+    };
+    let receipts = async {
+        if said.receipts.is_empty() {
+            return Ok(());
+        }
+        store.write((shift.carrier, said.receipts.clone()), receipt::heard).await.map(drop)
+    };
+    let (answers, back, doubtful, receipts): (Result<()>, Result<()>, Result<()>, Result<()>) =
+        tokio::join!(answers, back, doubtful, receipts);
+    let mut outcome: Result<()> = Ok(());
+    let mut done = |result: Result<()>| {
+        let is_done = result.is_ok();
+        if let Err(error) = result {
+            outcome = Err(error);
+        }
+        is_done
+    };
+    if done(answers) {
+        said.answers.clear();
+    }
+    if done(back) {
+        said.back.clear();
+    }
+    if done(doubtful) {
+        said.doubtful.clear();
+    }
+    let handles = if done(receipts) {
+        said.receipts.clear();
+        std::mem::take(&mut said.handles)
+    } else {
+        Vec::new()
+    };
+    (said, handles, outcome)
+}
