@@ -103,6 +103,16 @@ pub enum Noun {
     Key,
     /// A message.
     Message,
+    /// A number that phones write to.
+    Number,
+    /// A keyword of such a number.
+    Keyword,
+    /// A callback.
+    Callback,
+    /// An endpoint of callbacks that fails.
+    Endpoint,
+    /// A signing key that is to come.
+    NextSigningKey,
 }
 
 impl Noun {
@@ -114,6 +124,11 @@ impl Noun {
             Noun::Group => "group",
             Noun::Key => "key",
             Noun::Message => "message",
+            Noun::Number => "number",
+            Noun::Keyword => "keyword",
+            Noun::Callback => "callback",
+            Noun::Endpoint => "failing endpoint",
+            Noun::NextSigningKey => "next signing key",
         }
     }
 }
