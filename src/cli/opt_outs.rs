@@ -121,7 +121,7 @@ async fn list(installation: &Installation, scope: Scope, as_json: bool) -> Outco
         }
         match some.last() {
             Some(last) if i64::try_from(some.len()).is_ok_and(|count| count == LISTED_MAX) => {
-                after = last.msisdn
+                after = last.msisdn;
             }
             _ => break,
         }

@@ -53,7 +53,7 @@ pub(super) enum WebhookCommand {
     Resume {
         /// Account number or partner id
         account_id: String,
-        /// Its scheme, host and port, such as https://hooks.example
+        /// Its scheme, host and port, such as `https://hooks.example`
         url_origin: String,
     },
 }

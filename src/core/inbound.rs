@@ -53,6 +53,8 @@ pub enum Taken {
 pub async fn receive(tx: &mut Tx, inbound: &Inbound) -> Result<Taken> {
     let Inbound { carrier, reference, from, to, body, otherwise } = inbound;
     let now: Timestamp = tx.now();
+    // UCS-2 has a NUL, texts in the database do not.
+    let body = &body.replace('\0', "\u{FFFD}");
     if let Some(reference) = reference {
         let first = tx
             .exec(

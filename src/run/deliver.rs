@@ -186,11 +186,18 @@ impl Courier {
             let some = tokio::select! {
                 some = done.next() => some,
                 _ = renewal.tick() => {
-                    if !self.renew(lane, scope, &seal).await? {
-                        tracing::warn!("a lane of callbacks went to another process while calls were under way");
-                        break;
+                    match self.renew(lane, scope, &seal).await {
+                        Ok(true) => continue,
+                        Ok(false) => {
+                            tracing::warn!("a lane of callbacks went to another process; its calls are repeated there");
+                            break;
+                        }
+                        // What is under way is worth more than the lease: recording is guarded anyway.
+                        Err(error) => {
+                            tracing::debug!(%error, "a lease could not be renewed; trying again");
+                            continue;
+                        }
                     }
-                    continue;
                 }
             };
             let Some(attempts) = some else { break };

@@ -168,8 +168,6 @@ async fn an_account_is_shown_and_set() {
         "time-zone=Europe/Amsterdam",
         "legacy-signature=no",
         "retention-days=30",
-        "inbound-form=json",
-        "stop-words=lang:nl,Genoeg",
         "country=NL",
         "webhook-url=https://acme.example/hook",
         "clients-add-numbers=no",
@@ -189,8 +187,6 @@ async fn an_account_is_shown_and_set() {
         ("timeZone", json!("Europe/Amsterdam")),
         ("legacySignature", json!(false)),
         ("retentionDays", json!(30)),
-        ("inboundForm", json!("json")),
-        ("stopWords", json!("lang:nl,Genoeg")),
         ("country", json!("NL")),
         ("webhookUrl", json!("https://acme.example/hook")),
         ("clientsAddNumbers", json!(false)),
@@ -203,8 +199,6 @@ async fn an_account_is_shown_and_set() {
         ("report-url=ftp://acme.example", "report-url is invalid"),
         ("time-zone=Mars/Olympus", "time-zone is invalid"),
         ("retention-days=0", "retention-days is invalid"),
-        ("inbound-form=xml", "inbound-form is invalid"),
-        ("stop-words=lang:xx", "stop-words is invalid"),
         ("name", "NAME=VALUE is needed"),
         ("name=", "name must not be empty"),
         ("payment=cash", "payment is prepaid or postpaid"),
@@ -552,6 +546,23 @@ async fn rates_are_imported_from_a_file() {
     }
     let missing = run(&home, &["rate", "import", &id(&partner), "/nowhere/rates.csv"]);
     assert!(missing.status == Some(1) && missing.stderr.contains("/nowhere/rates.csv"));
+}
+
+#[tokio::test]
+async fn what_becomes_of_received_messages_is_set() {
+    let home = Home::new().await;
+    let account = id(&partner(&home, "Acme"));
+    let set = |settings: &[&str]| run(&home, &[&["account", "set", &account][..], settings].concat());
+    let shown = || {
+        let shown = run(&home, &["account", "show", &account, "--json"]).json();
+        ["inboundForm", "stopWords", "startWords"].map(|name| shown[name].clone())
+    };
+    set(&["inbound-form=json", "stop-words=lang:nl,Genoeg", "start-words=Weer"]).ok();
+    assert_eq!(shown(), [json!("json"), json!("lang:nl,Genoeg"), json!("Weer")]);
+    set(&["inbound-form=", "stop-words=", "start-words="]).ok();
+    assert_eq!(shown(), [json!("get"), Value::Null, Value::Null]);
+    set(&["inbound-form=xml"]).fails("inbound-form is invalid");
+    set(&["stop-words=lang:xx"]).fails("stop-words is invalid");
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn an_account_whose_customers_are_silent_delays_nobody_and_not_the_stop() 
     let shop = Shop::new().await;
     shop.customer.answer([SILENCE; 33]);
     push(&shop, &shop.sender, "silent", 300).await;
-    let tasks = tasks(&shop, all_to(&shop.customer, Duration::from_secs(60)));
+    let tasks = tasks(&shop, all_to(&shop.customer, Duration::from_mins(1)));
     let called = hosts(&shop, 32).await;
     assert!(called.iter().all(|host| host.starts_with("silent")));
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -554,10 +554,10 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
     let callbacks: Vec<(String, bool, i64, String)> =
         tx.all(sql!("SELECT status, open, attempts, log FROM callback WHERE root = $1"), &[root]).await?;
     lines.extend(callbacks.iter().map(|row| format!("callback {row:?}")));
-    let out: Vec<(i64, i64)> = tx
+    let out: Vec<i64> = tx
         .all(
             sql!(
-                "SELECT o.msisdn, t.opt_outs FROM opt_out o JOIN tally t ON t.root = o.root AND t.account = o.account
+                "SELECT t.opt_outs FROM opt_out o JOIN tally t ON t.root = o.root AND t.account = o.account
                  WHERE o.root = $1"
             ),
             &[root],
