@@ -234,7 +234,7 @@ pub(super) async fn signing_key(installation: &Installation, command: SigningKey
             let text = when.at.as_deref().or(when.span.as_deref()).unwrap_or_default();
             let at = moment(text, Timestamp(installation.clock.now_us()), 1)?;
             let rotation = Rotation { account, at, vault: installation.vault.clone() };
-            let key = match store.write(rotation, signing_key::rotate).await {
+            let (key, at) = match store.write(rotation, signing_key::rotate).await {
                 Err(Error::Invalid(_)) => return Err(Failure(format!("{text} is in the past"))),
                 other => other?,
             };

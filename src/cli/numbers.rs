@@ -1,10 +1,11 @@
 //! `number`.
 
 use super::{Failure, Outcome, account_id, say};
+use crate::core::account::AccountId;
 use crate::core::carrier::{self, CarrierKind};
 use crate::core::error::{Error, Noun};
 use crate::core::inbound::{self, Inbound, Taken};
-use crate::core::number::{self, Add, Form, Number};
+use crate::core::number::{self, Add, Form, LISTED_MAX, Number};
 use crate::core::phone::{self, Msisdn, Originator};
 use crate::installation::Installation;
 use clap::{Args, Subcommand, ValueEnum};
@@ -162,7 +163,7 @@ pub(super) async fn run(installation: &Installation, command: NumberCommand) -> 
                 Some(id) => Some(account_id(installation, &id).await?),
                 None => None,
             };
-            list(&store.read(account, number::list).await?, json);
+            list(&all(installation, account).await?, json);
         }
         NumberCommand::Keyword(KeywordCommand::Add { msisdn, word, target }) => {
             add(installation, receiving(&msisdn)?, Some(keyword(&word)?), target).await?;
@@ -202,6 +203,34 @@ fn document(number: &Number) -> Value {
         "inboundUrl": number.inbound_url,
         "inboundForm": number.form.map(Form::name),
     })
+}
+
+/// Numbers and keywords, each number before its keywords.
+async fn all(installation: &Installation, account: Option<AccountId>) -> Result<Vec<Number>, Error> {
+    let (store, mut all) = (&installation.store, Vec::new());
+    let is_last = |some: &[Number]| i64::try_from(some.len()).is_ok_and(|count| count < LISTED_MAX);
+    let mut after = Msisdn(0);
+    loop {
+        let some = store.read((account, after), number::list).await?;
+        let last = is_last(&some);
+        after = some.last().map_or(after, |number| number.msisdn);
+        all.extend(some);
+        if last {
+            break;
+        }
+    }
+    let mut after = (Msisdn(0), String::new());
+    loop {
+        let some = store.read((account, after.0, after.1.clone()), number::keywords).await?;
+        let last = is_last(&some);
+        after = some.last().map_or(after, |number| (number.msisdn, number.word.clone().unwrap_or_default()));
+        all.extend(some);
+        if last {
+            break;
+        }
+    }
+    all.sort_by(|one, other| (one.msisdn, &one.word).cmp(&(other.msisdn, &other.word)));
+    Ok(all)
 }
 
 fn list(numbers: &[Number], json: bool) {

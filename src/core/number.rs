@@ -22,8 +22,8 @@ const KEYWORDS_MAX: usize = 1_000;
 const SHARED_MAX: i64 = 50;
 /// Messages to a phone that are looked through for the last one from a number.
 const THREAD_MAX: i64 = 50;
-/// Numbers that a list shows.
-const LISTED_MAX: i64 = 1_000;
+/// Numbers that one read lists.
+pub const LISTED_MAX: i64 = 500;
 
 words! {
     /// How a received message is forwarded.
@@ -193,29 +193,34 @@ pub async fn remove(tx: &mut Tx, (msisdn, word): &(Msisdn, Option<String>)) -> R
     Ok(())
 }
 
-/// The numbers and keywords of an account, or of everybody.
-pub async fn list(rx: &mut Rx, account: &Option<AccountId>) -> Result<Vec<Number>> {
-    let mut found: Vec<Number> = rx
+/// The numbers of an account, or of everybody, in their order after one; at most [`LISTED_MAX`].
+pub async fn list(rx: &mut Rx, (account, after): &(Option<AccountId>, Msisdn)) -> Result<Vec<Number>> {
+    Ok(rx
         .all(
             sql!(
                 "SELECT msisdn, NULL, root, account, inbound_url, inbound_form FROM number
-                 WHERE CAST($1 AS BIGINT) IS NULL OR account = $1 ORDER BY msisdn LIMIT $2"
+                 WHERE msisdn > $2 AND (CAST($1 AS BIGINT) IS NULL OR account = $1) ORDER BY msisdn LIMIT $3"
             ),
-            &[account, &LISTED_MAX],
+            &[account, after, &LISTED_MAX],
         )
-        .await?;
-    let keywords: Vec<Number> = rx
+        .await?)
+}
+
+/// The keywords of an account, or of everybody, in their order after one; at most [`LISTED_MAX`].
+pub async fn keywords(
+    rx: &mut Rx,
+    (account, number, word): &(Option<AccountId>, Msisdn, String),
+) -> Result<Vec<Number>> {
+    Ok(rx
         .all(
             sql!(
                 "SELECT msisdn, word, root, account, inbound_url, inbound_form FROM keyword
-                 WHERE CAST($1 AS BIGINT) IS NULL OR account = $1 ORDER BY msisdn, word LIMIT $2"
+                 WHERE (msisdn, word) > ($2, $3) AND (CAST($1 AS BIGINT) IS NULL OR account = $1)
+                 ORDER BY msisdn, word LIMIT $4"
             ),
-            &[account, &LISTED_MAX],
+            &[account, number, word, &LISTED_MAX],
         )
-        .await?;
-    found.extend(keywords);
-    found.sort_by(|one, other| (one.msisdn, &one.word).cmp(&(other.msisdn, &other.word)));
-    Ok(found)
+        .await?)
 }
 
 /// Whose a text from a phone to a number is; `None` if nobody's who is still there.

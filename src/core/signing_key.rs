@@ -8,6 +8,8 @@ use super::secret::{Place, SIGNING_KEY_CHARS, Secret, Vault};
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
 use store::{FromRow, Row, Rx, Tx, sql};
 
+/// A moment that has passed by less than this means now: it was chosen when the command began.
+const LATE_US: i64 = 60 * 1_000_000;
 /// Rotations that one unit finishes.
 const FINISHED_MAX: i64 = 100;
 
@@ -97,26 +99,27 @@ pub struct Rotation {
 }
 
 /// Makes the next key, in place of one that was to come; its text is shown this once.
-pub async fn rotate(tx: &mut Tx, rotation: &Rotation) -> Result<Secret> {
+pub async fn rotate(tx: &mut Tx, rotation: &Rotation) -> Result<(Secret, Timestamp)> {
     let Rotation { account, at, vault } = rotation;
     let found = account::lock(tx, account).await?;
     if found.status == account::Status::Deleted {
         return Err(Error::NotFound(Noun::Account));
     }
     let (scope, now): (Scope, Timestamp) = (found.scope(), tx.now());
-    if *at < now {
+    if at.0 < now.0.saturating_sub(LATE_US) {
         return Err(Violation::new("at", Code::Invalid).into());
     }
+    let at = (*at).max(now);
     // One whose moment has come is the current one, whether the sweep has been here or not.
     settle(tx, &scope).await?;
     let text = Secret::generate(tx, "", SIGNING_KEY_CHARS);
     let sealed = vault.seal(tx, Place::SigningKey(account.0), text.reveal().as_bytes());
     tx.put(
         sql!("UPDATE signing_key SET next = $3, next_at = $4 WHERE root = $1 AND account = $2"),
-        &[&scope.root, &scope.account, &sealed, at],
+        &[&scope.root, &scope.account, &sealed, &at],
     )
     .await?;
-    Ok(text)
+    Ok((text, at))
 }
 
 /// Takes the next key back before its moment; the current one stays.

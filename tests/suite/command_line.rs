@@ -675,6 +675,10 @@ async fn signing_keys_are_rotated_and_callbacks_looked_at_by_command() {
     run(&home, &["signing-key", "rotate", &account_id, "--in", "soon"]).fails("a span such as 24h");
     assert_eq!(run(&home, &["signing-key", "rotate", &account_id]).status, Some(2));
 
+    let made = run(&home, &["signing-key", "rotate", &account_id, "--in", "0s", "--json"]).json();
+    let state = run(&home, &["signing-key", "show-state", &account_id, "--json"]).json();
+    assert_eq!(state["currentSinceDatetime"], made["validFromDatetime"], "at once");
+
     // Nothing listens there: the call fails, and says so.
     let server = Server::with(&home, &["--listen", "127.0.0.1:0", "--no-demo", "--allow-private-webhooks"]);
     let form = "originator=Bakery&recipients=99900301000&body=Hi&reference=x&reportUrl=http://127.0.0.1:9/dlr?key=s3cret";

@@ -3,6 +3,8 @@
 use crate::support::customer::Call;
 use crate::support::shop::{OWN, Shop, is_signed_by};
 use rookery::core::account;
+use rookery::core::callback::CallbackId;
+use rookery::core::callback_log::{self, Stretch};
 use rookery::core::inbound::{self, Taken};
 use rookery::core::number::{self, Form};
 use rookery::core::phone::Msisdn;
@@ -264,4 +266,25 @@ async fn a_suspended_accounts_texts_are_stored_and_forwarded_later() {
     shop.app.notice_changes().await;
     shop.app.clock.advance(Duration::from_secs(6));
     assert_eq!(only(&shop).await.parameter("id"), Some(id));
+}
+
+#[tokio::test]
+async fn a_forgotten_text_is_in_no_callback_either() {
+    let shop = Shop::new().await;
+    shop.number(OWN, None, &shop.sender, Some(shop.customer.url("/in")), Some(Form::Post))
+        .await
+        .expect("a number");
+    let sent = async || {
+        let all = Stretch { scope: shop.scope(), from: CallbackId([0; 16]), until: CallbackId([0xFF; 16]) };
+        let log = shop.app.store.read(all, callback_log::newest).await.expect("a log");
+        log.into_iter().map(|entry| entry.rendered.is_some()).collect::<Vec<_>>()
+    };
+    let id = stored(shop.receive(PHONE, OWN, "My secret").await);
+    shop.set(MessagingSetting::RetentionDays(Some(2))).await;
+    shop.app.pass(Duration::from_hours(48)).await;
+    stored(shop.receive(PHONE, OWN, "Another").await);
+    shop.app.settle().await;
+    assert_eq!(sent().await, [true, true]);
+    shop.app.pass(Duration::from_hours(2)).await;
+    assert_eq!((sent().await, &shop.view(&id).await["body"]), (vec![true, false], &json!("")));
 }

@@ -256,8 +256,8 @@ async fn the_next_signing_key_signs_from_its_moment_on_and_the_old_one_is_void()
     assert!(signed_by(&old).await);
     let at = Timestamp(shop.app.clock.now_us() + 3_600_000_000);
     let rotation = Rotation { account: id, at, vault: vault.clone() };
-    let first = shop.app.store.write(rotation.clone(), signing_key::rotate).await.expect("a key");
-    let next = shop.app.store.write(rotation, signing_key::rotate).await.expect("another in its place");
+    let (first, _) = shop.app.store.write(rotation.clone(), signing_key::rotate).await.expect("a key");
+    let (next, _) = shop.app.store.write(rotation, signing_key::rotate).await.expect("another in its place");
     assert_eq!((state().await.0, next.reveal().len()), (Some(at), 32));
     assert!(signed_by(&old).await, "until then the old one");
     // To the microsecond: a call that begins right before, and one at the moment.
@@ -276,15 +276,17 @@ async fn the_next_signing_key_signs_from_its_moment_on_and_the_old_one_is_void()
     shop.app.settle().await;
     let soon = Timestamp(shop.app.clock.now_us() + 500_000);
     let rotation = Rotation { account: id, at: soon, vault: vault.clone() };
-    let third = shop.app.store.write(rotation.clone(), signing_key::rotate).await.expect("a key");
+    let (third, _) = shop.app.store.write(rotation.clone(), signing_key::rotate).await.expect("a key");
     shop.app.pass(Duration::from_secs(2)).await;
     let calls = shop.customer.calls();
     let by = |call: &Call, key: &str| is_signed_by(call, &shop.customer.url(&call.target), key);
     assert!(by(&calls[0], next.reveal()) && by(&calls[1], third.reveal()));
-    assert!(
-        matches!(shop.app.store.write(rotation, signing_key::rotate).await, Err(Error::Invalid(_))),
-        "past"
-    );
+    let past = Rotation { at: Timestamp(soon.0 - 3_600_000_000), ..rotation.clone() };
+    assert!(matches!(shop.app.store.write(past, signing_key::rotate).await, Err(Error::Invalid(_))));
+    // A moment ago is at once.
+    let (fourth, at) = shop.app.store.write(rotation, signing_key::rotate).await.expect("a key");
+    assert_eq!(at, Timestamp(shop.app.clock.now_us()));
+    assert!(signed_by(fourth.reveal()).await);
 
     // Taken back, or replaced at once by one that is brought along.
     assert!(matches!(shop.app.store.write(id, signing_key::cancel).await, Err(Error::NotFound(_))));
