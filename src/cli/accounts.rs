@@ -4,6 +4,7 @@ use super::{Failure, Outcome, account_id, say};
 use crate::core::account::{self, Account, NewAccount, NewChild, NewPartner, Setting};
 use crate::core::ledger::{self, Balance};
 use crate::core::money::{Amount, Currency};
+use crate::core::number::Form;
 use crate::core::partner::{self, Partner, Patch, check_url};
 use crate::core::phone::Originator;
 use crate::core::terms::{self, Messaging, MessagingSetting};
@@ -67,8 +68,9 @@ pub(super) enum AccountCommand {
     /// Change a setting
     ///
     /// For every account: name, email, payment (prepaid or postpaid), credit-limit, invoice-aggregation.
-    /// For its messages: originator, report-url, inbound-url, time-zone (such as Europe/Amsterdam), legacy-signature
-    /// (true or false), retention-days (of texts); an empty value clears.
+    /// For its messages: originator, report-url, inbound-url, inbound-form (get, post or json), time-zone (such as
+    /// Europe/Amsterdam), legacy-signature (true or false), retention-days (of texts), stop-words and start-words (such
+    /// as stop-words=lang:de,genug); an empty value clears.
     /// For partners: country (two letters), logo-url, webhook-url, redirect-url, clients-add-numbers.
     #[command(verbatim_doc_comment)]
     Set {
@@ -219,6 +221,12 @@ fn setting(text: &str) -> Result<Setting, Failure> {
             let days = value.parse().map_err(|_| wrong(Code::Invalid))?;
             Setting::Messaging(MessagingSetting::RetentionDays(Some(days)))
         }
+        "inbound-form" => {
+            let form = if value.is_empty() { Form::Get } else { Form::parse(value).map_err(wrong)? };
+            Setting::Messaging(MessagingSetting::InboundForm(form))
+        }
+        "stop-words" => Setting::Messaging(MessagingSetting::StopWords(filled(value))),
+        "start-words" => Setting::Messaging(MessagingSetting::StartWords(filled(value))),
         "country" => Setting::Partner(Patch { country: Some(value.to_owned()), ..Patch::default() }),
         "logo-url" => Setting::Partner(Patch { logo_url: url()?, ..Patch::default() }),
         "webhook-url" => Setting::Partner(Patch { webhook_url: url()?, ..Patch::default() }),
@@ -230,6 +238,10 @@ fn setting(text: &str) -> Result<Setting, Failure> {
             return Err(Failure(format!("{name} is no setting; `rookery account set --help` lists them")));
         }
     })
+}
+
+fn filled(value: &str) -> Option<String> {
+    Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
 fn show(account: &Account, balance: &Balance, messaging: &Messaging, partner: Option<&Partner>, json: bool) {
@@ -251,6 +263,9 @@ fn show(account: &Account, balance: &Balance, messaging: &Messaging, partner: Op
         "timeZone": messaging.time_zone,
         "legacySignature": messaging.legacy_signature,
         "retentionDays": messaging.retention_days,
+        "inboundForm": messaging.inbound_form.name(),
+        "stopWords": messaging.stop_words,
+        "startWords": messaging.start_words,
         "createdDatetime": account.created.rfc3339_offset(),
     });
     match partner {

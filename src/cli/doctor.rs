@@ -2,6 +2,8 @@
 
 use super::{Failure, Outcome, say};
 use crate::core::carrier::{self, CarrierKind};
+use crate::core::endpoint::{self, Endpoint};
+use crate::core::inbound;
 use crate::core::ledger::{self, Audit};
 use crate::core::schema::MIGRATIONS;
 use crate::installation::Installation;
@@ -48,6 +50,8 @@ impl Findings {
     }
 }
 
+/// Failing endpoints that are named one by one.
+const SHOWN_MAX: usize = 20;
 /// 2025-01-01: a clock before it has never been set.
 const CLOCK_SANE_US: i64 = 1_735_689_600_000_000;
 
@@ -130,6 +134,7 @@ async fn database(installation: &Installation, findings: &mut Findings) {
         }
         Err(error) => findings.bad("carrier", format!("carriers cannot be read: {error}")),
     }
+    heard(installation, findings).await;
     let audit = store.write((), async |tx: &mut store::Tx, (): &()| ledger::audit(tx, &()).await).await;
     match audit {
         Ok(audit) if audit == Audit::default() => {
@@ -142,6 +147,42 @@ async fn database(installation: &Installation, findings: &mut Findings) {
             findings.bad("books", format!("do not balance: {audit:?}; stop the server and report this"));
         }
         Err(error) => findings.odd("books", format!("could not be checked: {error}")),
+    }
+}
+
+/// What comes in and what goes out to customers.
+async fn heard(Installation { store, .. }: &Installation, findings: &mut Findings) {
+    match store.scan(None, endpoint::failing).await {
+        Ok(failing) if failing.is_empty() => findings.good("webhooks", "no endpoint fails"),
+        Ok(failing) => {
+            for endpoint in failing.iter().take(SHOWN_MAX) {
+                let Endpoint { account, origin, failures, answer, .. } = endpoint;
+                let state = if endpoint.paused.is_some() { "is paused" } else { "fails" };
+                let text = format!(
+                    "{origin} of account {account} {state} after {failures} failures, the last: {answer}; \
+                     tell its owner, then `rookery webhook resume {account} {origin}`"
+                );
+                findings.odd("webhooks", text);
+            }
+            if failing.len() > SHOWN_MAX {
+                let text =
+                    format!("{} endpoints fail; `rookery webhook endpoints` lists them", failing.len());
+                findings.odd("webhooks", text);
+            }
+        }
+        Err(error) => findings.odd("webhooks", format!("could not be checked: {error}")),
+    }
+    match store.read((), inbound::strays).await {
+        Ok(strays) if strays.is_empty() => {}
+        Ok(strays) => findings.odd(
+            "numbers",
+            format!(
+                "texts came to {} numbers that nobody has; see `rookery number strays`, give them to accounts with \
+                 `rookery number add`",
+                strays.len()
+            ),
+        ),
+        Err(error) => findings.odd("numbers", format!("could not be checked: {error}")),
     }
 }
 

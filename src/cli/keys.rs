@@ -1,9 +1,10 @@
 //! `key`, `signing-key`, `operator-key`.
 
-use super::{Failure, Outcome, account_id, say};
+use super::{Failure, Outcome, account_id, moment, say};
 use crate::core::key::{self, KeyId, NewKey, Role};
 use crate::core::secret::Secret;
-use crate::core::{AccountId, Error, account};
+use crate::core::signing_key::{self, Rotation};
+use crate::core::{AccountId, Error, Timestamp, account};
 use crate::installation::Installation;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -83,6 +84,42 @@ pub(super) enum SigningKeyCommand {
         /// Account number or partner id
         id: String,
     },
+    /// Make the next signing key, shown this once; callbacks are signed with the current one until the chosen moment
+    ///
+    /// From then on the next one signs and the old one is void. A next key that was to come already is replaced.
+    Rotate {
+        /// Account number or partner id
+        id: String,
+        #[command(flatten)]
+        when: When,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take the next signing key back before its moment
+    CancelRotation {
+        /// Account number or partner id
+        id: String,
+    },
+    /// Show since when the signing key is used and when the next one will be
+    ShowState {
+        /// Account number or partner id
+        id: String,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct When {
+    /// The moment, such as 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// How long from now, such as 24h; 0s for at once
+    #[arg(long = "in", value_name = "SPAN")]
+    span: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -169,7 +206,7 @@ fn list(keys: &[key::Key], json: bool) {
                     "mode": key.role.name(),
                     "name": key.name,
                     "createdDatetime": key.created.rfc3339_offset(),
-                    "revokedDatetime": key.revoked.map(super::super::core::time::Timestamp::rfc3339_offset),
+                    "revokedDatetime": key.revoked.map(Timestamp::rfc3339_offset),
                 })
             })
             .collect();
@@ -183,11 +220,50 @@ fn list(keys: &[key::Key], json: bool) {
 }
 
 pub(super) async fn signing_key(installation: &Installation, command: SigningKeyCommand) -> Outcome {
-    let SigningKeyCommand::Import { id } = command;
-    let id = account_id(installation, &id).await?;
-    let wrong = |_| Failure("the signing key is not 32 to 128 printable characters without blanks".into());
-    let text = Secret::imported_signing_key(&from_input()?).map_err(wrong)?;
-    installation.store.write((id, text, installation.vault.clone()), account::set_signing_key).await?;
+    let store = &installation.store;
+    match command {
+        SigningKeyCommand::Import { id } => {
+            let id = account_id(installation, &id).await?;
+            let wrong =
+                |_| Failure("the signing key is not 32 to 128 printable characters without blanks".into());
+            let text = Secret::imported_signing_key(&from_input()?).map_err(wrong)?;
+            store.write((id, text, installation.vault.clone()), account::set_signing_key).await?;
+        }
+        SigningKeyCommand::Rotate { id, when, json } => {
+            let account = account_id(installation, &id).await?;
+            let text = when.at.as_deref().or(when.span.as_deref()).unwrap_or_default();
+            let at = moment(text, Timestamp(installation.clock.now_us()), 1)?;
+            let rotation = Rotation { account, at, vault: installation.vault.clone() };
+            let (key, at) = match store.write(rotation, signing_key::rotate).await {
+                Err(Error::Invalid(_)) => return Err(Failure(format!("{text} is in the past"))),
+                other => other?,
+            };
+            let (key, at) = (key.reveal(), at.rfc3339_offset());
+            if json {
+                say(&json!({"id": account.0, "nextSigningKey": key, "validFromDatetime": at}).to_string());
+            } else {
+                say(&format!("next signing key  {key}\nsigns from        {at}\nThe key is shown this once."));
+            }
+        }
+        SigningKeyCommand::CancelRotation { id } => {
+            let id = account_id(installation, &id).await?;
+            store.write(id, signing_key::cancel).await?;
+        }
+        SigningKeyCommand::ShowState { id, json } => {
+            let id = account_id(installation, &id).await?;
+            let scope = store.read(id, account::find).await?.scope();
+            let keys = store.read(scope, signing_key::of).await?;
+            let now = Timestamp(installation.clock.now_us());
+            let (since, next) = keys.state(now);
+            let (since, next) = (since.rfc3339_offset(), next.map(Timestamp::rfc3339_offset));
+            if json {
+                let document = json!({"id": id.0, "currentSinceDatetime": since, "nextFromDatetime": next});
+                say(&document.to_string());
+            } else {
+                say(&format!("current since  {since}\nnext from      {}", next.as_deref().unwrap_or("none")));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -9,9 +9,11 @@ mod doctor;
 mod keys;
 mod money;
 mod numbers;
+mod opt_outs;
+mod webhooks;
 
 use crate::core::account::AccountId;
-use crate::core::{Error, Result as CoreResult, partner};
+use crate::core::{Error, Result as CoreResult, Timestamp, partner};
 use crate::installation::Installation;
 use crate::serve;
 use crate::settings::{LogFormat, ServeSettings, Settings};
@@ -60,7 +62,7 @@ enum Command {
     /// Make, list, import and revoke keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
-    /// Bring along what callbacks are signed with
+    /// What callbacks are signed with: bring it along, rotate it
     #[command(subcommand)]
     SigningKey(keys::SigningKeyCommand),
     /// Make keys with the operator's rights
@@ -77,9 +79,15 @@ enum Command {
     /// Which carrier takes which number
     #[command(subcommand)]
     Route(carriers::RouteCommand),
-    /// Tell what is known about a phone number
+    /// Numbers that phones write to, and what is known about any number
     #[command(subcommand)]
     Number(numbers::NumberCommand),
+    /// Who wants nothing more from an account
+    #[command(subcommand)]
+    OptOut(opt_outs::OptOutCommand),
+    /// Look at callbacks, send them again, resume endpoints
+    #[command(subcommand)]
+    Webhook(webhooks::WebhookCommand),
     /// Check the installation and say what to do about each finding
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document of everything that is served
@@ -161,8 +169,8 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         say(crate::wire::Service::openapi().trim_end());
         return Ok(());
     }
-    if let Command::Number(command) = &command {
-        return numbers::run(command);
+    if let Command::Number(numbers::NumberCommand::Describe { msisdn, json }) = &command {
+        return numbers::describe(msisdn, *json);
     }
     if let Command::Doctor(command) = &command {
         return doctor::run(&settings, command).await;
@@ -179,10 +187,35 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Rate(command) => money::rate(&installation, command).await,
         Command::Carrier(command) => carriers::carrier(&installation, command).await,
         Command::Route(command) => carriers::route(&installation, command).await,
-        Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
+        Command::Number(command) => numbers::run(&installation, command).await,
+        Command::OptOut(command) => opt_outs::run(&installation, command).await,
+        Command::Webhook(command) => webhooks::run(&installation, command).await,
+        Command::Serve(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
     };
     installation.store.close().await;
     outcome
+}
+
+/// A moment in RFC 3339, or a span from now (`direction` 1) or ago (-1) such as 30s, 15m, 24h or 7d.
+fn moment(text: &str, now: Timestamp, direction: i64) -> Result<Timestamp, Failure> {
+    if let Some(at) = Timestamp::parse(text) {
+        return Ok(at);
+    }
+    let span = text.char_indices().last().and_then(|(at, unit)| {
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        let count: i64 = text[..at].parse::<u32>().ok()?.into();
+        count.checked_mul(seconds * 1_000_000)
+    });
+    let at = span.and_then(|span| now.0.checked_add(span * direction)).map(Timestamp);
+    at.ok_or_else(|| {
+        Failure(format!("{text}: a time such as 2026-11-22T08:00:00Z or a span such as 24h is needed"))
+    })
 }
 
 /// Finds an account by its number or a partner's id.

@@ -1,9 +1,15 @@
 //! `number`.
 
-use super::{Failure, Outcome, say};
-use crate::core::phone::{self, Msisdn};
-use clap::Subcommand;
-use serde_json::json;
+use super::{Failure, Outcome, account_id, say};
+use crate::core::account::AccountId;
+use crate::core::carrier::{self, CarrierKind};
+use crate::core::error::{Error, Noun};
+use crate::core::inbound::{self, Inbound, Taken};
+use crate::core::number::{self, Add, Form, LISTED_MAX, Number};
+use crate::core::phone::{self, Msisdn, Originator};
+use crate::installation::Installation;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub(super) enum NumberCommand {
@@ -15,13 +21,98 @@ pub(super) enum NumberCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give a number to an account: what phones write to it becomes that account's
+    ///
+    /// Given to the same account again, its options are replaced.
+    Add {
+        /// In international form, or a short code of 3 to 6 digits
+        msisdn: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Take a number away, with all its keywords
+    Remove {
+        /// The number
+        msisdn: String,
+    },
+    /// List numbers and their keywords
+    List {
+        /// Account number or partner id; all accounts without it
+        account_id: Option<String>,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Share a number between accounts by the first word of a text
+    #[command(subcommand)]
+    Keyword(KeywordCommand),
+    /// List numbers that nobody has and that texts came to
+    Strays {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Act as if a phone had written a text to a number, by the simulated carrier
+    Receive {
+        /// The number
+        msisdn: String,
+        /// Whom the text is from
+        from: String,
+        /// The text
+        text: String,
+    },
 }
 
-pub(super) fn run(command: &NumberCommand) -> Outcome {
-    let NumberCommand::Describe { msisdn, json } = command;
+#[derive(Subcommand)]
+pub(super) enum KeywordCommand {
+    /// Give the texts that begin with a word to an account
+    Add {
+        /// The number; it must be somebody's already
+        msisdn: String,
+        /// Compared without case; letters and digits, at most 40
+        word: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Take a keyword away
+    Remove {
+        /// The number
+        msisdn: String,
+        /// The word
+        word: String,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Target {
+    /// Account number or partner id
+    account_id: String,
+    /// Where texts are forwarded to, in place of the account's inbound-url
+    #[arg(long, value_name = "URL")]
+    inbound_url: Option<String>,
+    /// How they are forwarded, in place of the account's inbound-form
+    #[arg(long, value_name = "FORM")]
+    inbound_form: Option<FormName>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormName {
+    /// A GET request with everything in the query
+    Get,
+    /// A POST request with a form
+    Post,
+    /// A POST request with JSON
+    Json,
+}
+
+/// Without an installation: what is known about a number.
+pub(super) fn describe(msisdn: &str, json: bool) -> Outcome {
     let wrong = |_| Failure(format!("{msisdn}: 7 to 15 digits in international form are needed"));
     let known = phone::describe(Msisdn::parse(msisdn).map_err(wrong)?);
-    if *json {
+    if json {
         let document = json!({
             "country": known.country,
             "callingCode": known.calling_code,
@@ -40,5 +131,160 @@ pub(super) fn run(command: &NumberCommand) -> Outcome {
     say(&format!("in the plan    {}", if known.valid { "yes" } else { "not as far as is known" }));
     say(&format!("international  {}", known.international));
     say(&format!("national       {}", known.national));
+    Ok(())
+}
+
+fn receiving(text: &str) -> Result<Msisdn, Failure> {
+    let wrong = |_| {
+        Failure(format!(
+            "{text}: 7 to 15 digits in international form, or a short code of 3 to 6, are needed"
+        ))
+    };
+    number::parse(text).map_err(wrong)
+}
+
+fn keyword(word: &str) -> Result<String, Failure> {
+    number::keyword(word)
+        .map_err(|_| Failure(format!("{word}: one word of at most 40 letters and digits is needed")))
+}
+
+pub(super) async fn run(installation: &Installation, command: NumberCommand) -> Outcome {
+    let store = &installation.store;
+    match command {
+        NumberCommand::Describe { msisdn, json } => describe(&msisdn, json)?,
+        NumberCommand::Add { msisdn, target } => {
+            add(installation, receiving(&msisdn)?, None, target).await?;
+        }
+        NumberCommand::Remove { msisdn } => {
+            store.write((receiving(&msisdn)?, None), number::remove).await?;
+        }
+        NumberCommand::List { account_id: id, json } => {
+            let account = match id {
+                Some(id) => Some(account_id(installation, &id).await?),
+                None => None,
+            };
+            list(&all(installation, account).await?, json);
+        }
+        NumberCommand::Keyword(KeywordCommand::Add { msisdn, word, target }) => {
+            add(installation, receiving(&msisdn)?, Some(keyword(&word)?), target).await?;
+        }
+        NumberCommand::Keyword(KeywordCommand::Remove { msisdn, word }) => {
+            store.write((receiving(&msisdn)?, Some(keyword(&word)?)), number::remove).await?;
+        }
+        NumberCommand::Strays { json } => strays(installation, json).await?,
+        NumberCommand::Receive { msisdn, from, text } => {
+            receive(installation, receiving(&msisdn)?, &from, text).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn add(installation: &Installation, msisdn: Msisdn, word: Option<String>, target: Target) -> Outcome {
+    let Target { account_id: id, inbound_url, inbound_form, json } = target;
+    let form = inbound_form.map(|form| match form {
+        FormName::Get => Form::Get,
+        FormName::Post => Form::Post,
+        FormName::Json => Form::Json,
+    });
+    let account = account_id(installation, &id).await?;
+    let new = Add { msisdn, word, account, inbound_url: inbound_url.filter(|url| !url.is_empty()), form };
+    let made = installation.store.write(new, number::add).await?;
+    if json {
+        say(&document(&made).to_string());
+    }
+    Ok(())
+}
+
+fn document(number: &Number) -> Value {
+    json!({
+        "number": number.msisdn.to_string(),
+        "keyword": number.word,
+        "account": number.scope.account.0,
+        "inboundUrl": number.inbound_url,
+        "inboundForm": number.form.map(Form::name),
+    })
+}
+
+/// Numbers and keywords, each number before its keywords.
+async fn all(installation: &Installation, account: Option<AccountId>) -> Result<Vec<Number>, Error> {
+    let (store, mut all) = (&installation.store, Vec::new());
+    let is_last = |some: &[Number]| i64::try_from(some.len()).is_ok_and(|count| count < LISTED_MAX);
+    let mut after = Msisdn(0);
+    loop {
+        let some = store.read((account, after), number::list).await?;
+        let last = is_last(&some);
+        after = some.last().map_or(after, |number| number.msisdn);
+        all.extend(some);
+        if last {
+            break;
+        }
+    }
+    let mut after = (Msisdn(0), String::new());
+    loop {
+        let some = store.read((account, after.0, after.1.clone()), number::keywords).await?;
+        let last = is_last(&some);
+        after = some.last().map_or(after, |number| (number.msisdn, number.word.clone().unwrap_or_default()));
+        all.extend(some);
+        if last {
+            break;
+        }
+    }
+    all.sort_by(|one, other| (one.msisdn, &one.word).cmp(&(other.msisdn, &other.word)));
+    Ok(all)
+}
+
+fn list(numbers: &[Number], json: bool) {
+    if json {
+        say(&Value::Array(numbers.iter().map(document).collect()).to_string());
+        return;
+    }
+    for number in numbers {
+        let word = number.word.as_deref().unwrap_or_default();
+        let (url, form) = (number.inbound_url.as_deref(), number.form.map(Form::name));
+        let url = url.unwrap_or_default();
+        let line = format!(
+            "{:<16}{word:<16}{:<11}{:<5}{url}",
+            number.msisdn.to_string(),
+            number.scope.account.to_string(),
+            form.unwrap_or_default()
+        );
+        say(line.trim_end());
+    }
+}
+
+async fn strays(installation: &Installation, json: bool) -> Outcome {
+    let strays = installation.store.read((), inbound::strays).await?;
+    if json {
+        let all = strays.iter().map(|stray| {
+            json!({
+                "number": stray.msisdn.to_string(),
+                "carrier": stray.carrier.0,
+                "messages": stray.messages,
+                "latestDatetime": stray.latest.rfc3339_offset(),
+            })
+        });
+        say(&Value::Array(all.collect()).to_string());
+        return Ok(());
+    }
+    for stray in strays {
+        let (number, latest) = (stray.msisdn.to_string(), stray.latest.rfc3339_offset());
+        say(&format!("{number:<16}{:>8} texts, the latest at {latest}", stray.messages));
+    }
+    Ok(())
+}
+
+async fn receive(installation: &Installation, to: Msisdn, from: &str, body: String) -> Outcome {
+    let carriers = installation.store.read((), carrier::all).await?;
+    let simulated = carriers.into_iter().find(|carrier| carrier.kind == CarrierKind::Simulated);
+    let carrier = simulated.ok_or_else(|| Failure("there is no simulated carrier".into()))?;
+    let from = Originator::parse(from).map_err(|code| Failure(format!("{from} {code}")))?;
+    if body.contains('\0') {
+        return Err(Failure("the text holds a NUL".into()));
+    }
+    let text = Inbound { carrier: carrier.id, reference: None, from, to, body, otherwise: None };
+    match installation.store.write(text, inbound::receive).await? {
+        Taken::Stored(id) => say(&id.to_string()),
+        Taken::Repeated | Taken::Stray => return Err(Error::NotFound(Noun::Number).into()),
+    }
     Ok(())
 }

@@ -267,7 +267,7 @@ async fn equip(tx: &mut Tx, account: Account, vault: &Vault) -> Result<NewAccoun
     Ok(NewAccount { account, keys, signing_key, partner: None })
 }
 
-/// Replaces what an account's callbacks are signed with.
+/// Replaces what an account's callbacks are signed with, at once; a next key that was to come is dropped.
 pub async fn set_signing_key(tx: &mut Tx, (id, text, vault): &(AccountId, Secret, Vault)) -> Result<()> {
     let scope = lock(tx, id).await?.scope();
     let sealed = vault.seal(tx, Place::SigningKey(id.0), text.reveal().as_bytes());
@@ -275,22 +275,12 @@ pub async fn set_signing_key(tx: &mut Tx, (id, text, vault): &(AccountId, Secret
     tx.put(
         sql!(
             "INSERT INTO signing_key (root, account, sealed, created) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (root, account) DO UPDATE SET sealed = $3, created = $4"
+             ON CONFLICT (root, account) DO UPDATE SET sealed = $3, created = $4, next = NULL, next_at = NULL"
         ),
         &[&scope.root, &scope.account, &sealed, &now],
     )
     .await?;
     Ok(())
-}
-
-/// What an account's callbacks are signed with, sealed.
-pub async fn signing_key(rx: &mut Rx, scope: &Scope) -> Result<Vec<u8>> {
-    rx.maybe(
-        sql!("SELECT sealed FROM signing_key WHERE root = $1 AND account = $2"),
-        &[&scope.root, &scope.account],
-    )
-    .await?
-    .ok_or(Error::NotFound(Noun::Key))
 }
 
 /// An account by its number, deleted ones included.

@@ -297,7 +297,18 @@ pub async fn forget_bodies(tx: &mut Tx, (): &()) -> Result<bool> {
             &[&root, &account, &begin, &end, &FORGOTTEN_MAX],
         )
         .await?;
-    if emptied < FORGOTTEN_MAX.unsigned_abs() {
+    // A forwarded text stands in what was sent as well.
+    let cleared = tx
+        .exec(
+            sql!(
+                "UPDATE callback SET target = NULL WHERE root = $1 AND account = $2 AND id IN (
+                     SELECT id FROM callback WHERE root = $1 AND account = $2 AND id >= $3 AND id < $4 AND NOT open
+                     AND kind <> 'status' AND target IS NOT NULL ORDER BY id LIMIT $5)"
+            ),
+            &[&root, &account, &begin, &end, &FORGOTTEN_MAX],
+        )
+        .await?;
+    if emptied.max(cleared) < FORGOTTEN_MAX.unsigned_abs() {
         tx.put(
             sql!("UPDATE messaging SET forgotten = $3 WHERE root = $1 AND account = $2"),
             &[&root, &account, &before],

@@ -5,13 +5,15 @@
 //! on a published schedule. How it looks on the wire is rendered once, at the first attempt, and kept, so that repetitions
 //! are the same bytes with fresh signatures.
 
+use super::endpoint::{self, Standing};
 use super::lease::{Holder, Lane};
 use super::message::{self, Message, MessageId, Reason, Recipient, Status};
+use super::rendered::Rendered;
+use super::signing_key::{self, Sealed};
 use super::words::words;
-use super::{Error, Result, Scope, Timestamp, account, lease};
+use super::{Error, Result, Scope, Timestamp, account, callback_log, lease};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
-use url::Url;
 
 store::id! {
     /// A callback's id.
@@ -23,8 +25,12 @@ words! {
     Kind {
         /// What has become of a message to one recipient.
         Status = "status",
-        /// That a message was received.
+        /// That a message was received, by a GET request.
         Inbound = "inbound",
+        /// The same by a form.
+        InboundForm = "inbound form",
+        /// The same by JSON.
+        InboundJson = "inbound json",
     }
 }
 
@@ -46,12 +52,14 @@ pub struct About {
     pub recipient: Recipient,
 }
 
-/// The lane of an account's URL.
-fn lane(scope: Scope, url: &str) -> Lane {
-    let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    let hash = Sha256::new().chain_update(scope.account.0.to_be_bytes()).chain_update(origin).finalize();
+/// The lane of an account's URL: its first half is the account's, so that an account's lanes stand together.
+pub(super) fn lane(scope: Scope, url: &str) -> Lane {
+    let account = scope.account.0.to_be_bytes();
+    let own = Sha256::digest(account);
+    let hash = Sha256::new().chain_update(account).chain_update(endpoint::origin(url)).finalize();
     let mut lane = [0; 16];
-    lane.copy_from_slice(&hash[..16]);
+    lane[..8].copy_from_slice(&own[..8]);
+    lane[8..].copy_from_slice(&hash[..8]);
     // Never a carrier's: those begin with zeros.
     lane[0] |= 0x80;
     Lane(lane)
@@ -106,7 +114,7 @@ pub struct Due {
     pub url: String,
     /// Attempts so far.
     pub attempts: i64,
-    /// What was sent at the first attempt.
+    /// What was sent at the first attempt, as [`Rendered::text`] has it.
     pub rendered: Option<String>,
 }
 
@@ -147,6 +155,7 @@ pub async fn due_lanes(rx: &mut Rx, after: &Lane) -> Result<Vec<Lane>> {
                  )
                  SELECT lane FROM next WHERE lane IS NOT NULL AND EXISTS (
                      SELECT 1 FROM callback c WHERE c.open AND c.lane = next.lane AND c.due <= $2)
+                     AND NOT EXISTS (SELECT 1 FROM endpoint e WHERE e.lane = next.lane AND e.probe > $2)
                  LIMIT 64"
             ),
             &[&after.0, &now],
@@ -159,16 +168,20 @@ pub async fn due_lanes(rx: &mut Rx, after: &Lane) -> Result<Vec<Lane>> {
 }
 
 /// What a lane's callbacks are sent with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// What is due, in order.
     pub due: Vec<Due>,
     /// The messages of those that are not rendered yet, in the same order.
     pub messages: Vec<Option<Message>>,
-    /// The account's signing key, sealed.
-    pub signing_key: Vec<u8>,
+    /// The account's signing keys, sealed.
+    pub signing_key: Sealed,
     /// Whether the older signature is sent as well.
     pub legacy: bool,
+    /// The account's own, an IANA name.
+    pub time_zone: String,
+    /// How the lane's endpoint stands.
+    pub standing: Standing,
 }
 
 /// Takes a lane and reads what is due in it; `None` if another process has the lane. What is due of a suspended account is
@@ -179,17 +192,18 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
         return Ok(None);
     }
     let now: Timestamp = tx.now();
+    let standing = endpoint::standing(tx, lane).await?;
     let due: Vec<Due> = tx
         .all(
             sql!(
                 "SELECT id, root, account, kind, message, msisdn, status, reason, error, changed, price, url, attempts, target
                  FROM callback WHERE open AND lane = $1 AND due <= $2 ORDER BY due, id LIMIT $3"
             ),
-            &[&lane.0, &now, &BATCH],
+            &[&lane.0, &now, &standing.most],
         )
         .await?;
     let Some(Due { scope, .. }) = due.first().cloned() else {
-        return Ok(Some(Batch { due, messages: Vec::new(), signing_key: Vec::new(), legacy: false }));
+        return Ok(Some(Batch::default()));
     };
     let own = account::find(tx, &scope.account).await?.status;
     let partners = account::find(tx, &scope.root).await?.status;
@@ -199,12 +213,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
             &[&lane.0, &now, &now.0.saturating_add(SUSPENDED_US)],
         )
         .await?;
-        return Ok(Some(Batch {
-            due: Vec::new(),
-            messages: Vec::new(),
-            signing_key: Vec::new(),
-            legacy: false,
-        }));
+        return Ok(Some(Batch::default()));
     }
     let mut messages = Vec::with_capacity(due.len());
     for one in &due {
@@ -214,16 +223,18 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
             None => message::for_callback(tx, &scope, one.message).await?,
         });
     }
-    let signing_key = account::signing_key(tx, &scope).await?;
-    let legacy = super::terms::messaging(tx, &scope).await?.legacy_signature;
-    Ok(Some(Batch { due, messages, signing_key, legacy }))
+    let signing_key = signing_key::of(tx, &scope).await?;
+    let super::terms::Messaging { legacy_signature: legacy, time_zone, .. } =
+        super::terms::messaging(tx, &scope).await?;
+    Ok(Some(Batch { due, messages, signing_key, legacy, time_zone, standing }))
 }
 
 /// How callbacks look on the wire: given by whoever knows the vendor, so that nothing here does.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
-    /// The URL to call, with all that is told in its query; `None` for one that cannot be called.
-    pub render: fn(&Due, &Message) -> Option<String>,
+    /// The request that tells it, with times in the account's time zone where the vendor wants that; `None` for a URL that
+    /// cannot be called.
+    pub render: fn(&Due, &Message, &str) -> Option<Rendered>,
     /// The headers that prove where a call comes from.
     pub sign: fn(&Signing<'_>) -> Vec<(&'static str, String)>,
 }
@@ -251,13 +262,17 @@ pub struct Attempt {
     /// Of which callback.
     pub callback: Due,
     /// What was sent, as the first attempt rendered it.
-    pub rendered: String,
+    pub rendered: Rendered,
+    /// The names of the headers that were sent with it.
+    pub headers: Vec<&'static str>,
     /// When it began.
     pub at: Timestamp,
     /// How long it took.
     pub took_ms: i64,
     /// The status that was answered, or why there was none.
     pub answer: std::result::Result<u16, String>,
+    /// The beginning of the answer's body.
+    pub said: String,
 }
 
 impl Attempt {
@@ -266,9 +281,16 @@ impl Attempt {
         self.answer.as_ref().is_ok_and(|status| (200..300).contains(status))
     }
 
-    fn line(&self) -> String {
-        let answer = self.answer.as_ref().map_or_else(|why| why.replace('\n', " "), u16::to_string);
-        format!("{} {} {answer}\n", self.at.0, self.took_ms)
+    /// What was answered, in a word or a sentence.
+    pub(super) fn said_in_short(&self) -> String {
+        self.answer.as_ref().map_or_else(|why| why.replace(['\n', '\t'], " "), u16::to_string)
+    }
+
+    /// A line of the log, as `callback_log` reads it.
+    pub(super) fn line(&self) -> String {
+        let (answer, headers) = (self.said_in_short(), self.headers.join(","));
+        let said = callback_log::escaped(&self.said);
+        format!("{} {} {answer}\t{headers}\t{said}\n", self.at.0, self.took_ms)
     }
 }
 
@@ -297,7 +319,7 @@ pub async fn attempted(tx: &mut Tx, attempts: &Vec<Attempt>) -> Result<()> {
                 id,
                 before,
                 &attempt.line(),
-                &attempt.rendered,
+                &attempt.rendered.text(),
                 &again.is_some(),
                 &due,
             ],

@@ -107,6 +107,16 @@ pub enum Noun {
     Carrier,
     /// A route.
     Route,
+    /// A number that phones write to.
+    Number,
+    /// A keyword of such a number.
+    Keyword,
+    /// A callback.
+    Callback,
+    /// An endpoint of callbacks that fails.
+    Endpoint,
+    /// A signing key that is to come.
+    NextSigningKey,
 }
 
 impl Noun {
@@ -120,6 +130,11 @@ impl Noun {
             Noun::Message => "message",
             Noun::Carrier => "carrier",
             Noun::Route => "route",
+            Noun::Number => "number",
+            Noun::Keyword => "keyword",
+            Noun::Callback => "callback",
+            Noun::Endpoint => "failing endpoint",
+            Noun::NextSigningKey => "next signing key",
         }
     }
 }

@@ -12,7 +12,7 @@ use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::terms::{Quote, Terms};
 use super::words::words;
-use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, callback, part};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, callback, opt_out, part};
 use smpp::text::Alphabet;
 use std::collections::HashSet;
 use store::{FromRow, Row, Rx, Store, Tx, sql};
@@ -169,6 +169,19 @@ struct Planned {
     quote: Quote,
 }
 
+/// Stands for the carrier of a recipient that is sent nothing, since it has opted out.
+const NOBODY: CarrierId = CarrierId(-1);
+
+impl Planned {
+    fn opted_out(to: Msisdn) -> Self {
+        Planned { to, quote: Quote { price: Amount::ZERO, cost: Amount::ZERO, carrier: NOBODY, is_whole: false } }
+    }
+
+    fn has_opted_out(&self) -> bool {
+        self.quote.carrier == NOBODY
+    }
+}
+
 /// A message that can be accepted as it is: priced, counted and routed.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -210,7 +223,12 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
     if numbers.len() > recipients_max {
         return Err(invalid(Code::TooMany(recipients_max)));
     }
-    let priced = |to| terms.quote(to).map(|quote| Planned { to, quote });
+    let refused =
+        if terms.has_opt_outs { opt_out::among(store, terms.scope, &numbers).await? } else { HashSet::new() };
+    let priced = |to| {
+        let refuses = refused.contains(&to).then(|| Planned::opted_out(to));
+        refuses.or_else(|| terms.quote(to).map(|quote| Planned { to, quote }))
+    };
     let recipients: Option<Vec<Planned>> = numbers.into_iter().map(priced).collect();
     let parts = count_parts(draft.coding, &draft.body).map_err(|code| Violation::new("body", code))?;
     Ok(Plan {
@@ -353,7 +371,8 @@ pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
     let Plan { scope, currency, draft, length, parts, recipients } = plan;
     ledger::hold(tx, &plan.charge(recipients)?).await?;
     let (id, now): (MessageId, Timestamp) = (tx.id(), tx.now());
-    let gateway = draft.gateway.or(recipients.first().map(|first| first.quote.carrier.0)).unwrap_or(0);
+    let sent_to = recipients.iter().find(|planned| !planned.has_opted_out());
+    let gateway = draft.gateway.or(sent_to.map(|first| first.quote.carrier.0)).unwrap_or(0);
     let message = Message {
         id,
         direction: Direction::Out,
@@ -386,6 +405,16 @@ pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
 }
 
 fn fresh(planned: &Planned, parts: i64, now: Timestamp) -> Recipient {
+    if planned.has_opted_out() {
+        return Recipient {
+            msisdn: planned.to,
+            status: Status::Failed,
+            reason: Some(Reason::OptedOut),
+            error: Some(opt_out::ERROR),
+            changed: now,
+            price: Amount::ZERO,
+        };
+    }
     Recipient {
         msisdn: planned.to,
         status: Status::Sent,
@@ -468,6 +497,11 @@ async fn expand(tx: &mut Tx, scope: &Scope, message: &Message, recipients: &[Pla
     let expires = Timestamp(message.created.0.saturating_add(validity.saturating_mul(1_000_000)));
     for planned in recipients {
         let recipient = fresh(planned, message.parts, message.created);
+        if planned.has_opted_out() {
+            insert_recipient(tx, scope, message.id, &recipient, 0).await?;
+            report_refused(tx, scope, message, recipient).await?;
+            continue;
+        }
         if planned.quote.is_whole && message.parts > 1 {
             // One row for what the carrier gets in one piece, at the price of all parts.
             insert_recipient(tx, scope, message.id, &recipient, 1).await?;
@@ -487,6 +521,20 @@ async fn expand(tx: &mut Tx, scope: &Scope, message: &Message, recipients: &[Pla
         }
     }
     Ok(())
+}
+
+/// Who has opted out is reported on at once, if the message is.
+async fn report_refused(tx: &mut Tx, scope: &Scope, message: &Message, recipient: Recipient) -> Result<()> {
+    if message.reference.is_none() {
+        return Ok(());
+    }
+    let url = match &message.report_url {
+        Some(url) => Some(url.clone()),
+        None => super::terms::messaging(tx, scope).await?.report_url,
+    };
+    let Some(url) = url.filter(|url| !url.is_empty()) else { return Ok(()) };
+    let about = callback::About { message: message.id, recipient };
+    callback::push(tx, *scope, callback::Kind::Status, &url, &about).await
 }
 
 async fn pack(tx: &mut Tx, plan: &Plan, id: MessageId, number: i64, some: &[Planned]) -> Result<()> {
@@ -555,16 +603,18 @@ pub struct Received {
     /// Whose number it came to.
     pub scope: Scope,
     /// Whom it is from.
-    pub from: Msisdn,
+    pub from: Originator,
     /// The account's number.
     pub to: Msisdn,
     /// The text.
     pub body: String,
+    /// Of the last message that went the other way.
+    pub reference: Option<String>,
 }
 
-/// Stores a received message and forwards it if the account wants that.
-pub async fn receive(tx: &mut Tx, received: &Received) -> Result<MessageId> {
-    let Received { scope, from, to, body } = received;
+/// Stores a received message; `inbound` knows what else follows from it.
+pub(super) async fn receive(tx: &mut Tx, received: &Received) -> Result<(MessageId, Recipient)> {
+    let Received { scope, from, to, body, reference } = received;
     let (id, now): (MessageId, Timestamp) = (tx.id(), tx.now());
     let account = super::account::find(tx, &scope.account).await?;
     let coding = if smpp::text::is_gsm7(body) { Coding::Plain } else { Coding::Unicode };
@@ -580,9 +630,9 @@ pub async fn receive(tx: &mut Tx, received: &Received) -> Result<MessageId> {
         id,
         direction: Direction::In,
         format: Format::Sms,
-        originator: (*from).into(),
+        originator: from.clone(),
         body: body.clone(),
-        reference: None,
+        reference: reference.clone(),
         report_url: None,
         validity: None,
         gateway: 0,
@@ -597,11 +647,7 @@ pub async fn receive(tx: &mut Tx, received: &Received) -> Result<MessageId> {
     };
     insert(tx, scope, &message).await?;
     insert_recipient(tx, scope, id, &recipient, 0).await?;
-    if let Some(url) = super::terms::messaging(tx, scope).await?.inbound_url.filter(|url| !url.is_empty()) {
-        let about = callback::About { message: id, recipient };
-        callback::push(tx, *scope, callback::Kind::Inbound, &url, &about).await?;
-    }
-    Ok(id)
+    Ok((id, recipient))
 }
 
 async fn header(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {

@@ -199,7 +199,44 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
         )
         .await?;
     // One that an earlier turn of the same microsecond has marked is not this turn's.
-    Ok(parts.into_iter().filter(|part| taken.contains(&part.id)).collect())
+    let claimed = parts.into_iter().filter(|part| taken.contains(&part.id)).collect();
+    drop_opted_out(tx, shift.carrier, claimed).await
+}
+
+/// Ends parts to those who have opted out since their message was accepted; answers the others. Their price is released.
+async fn drop_opted_out(tx: &mut Tx, carrier: CarrierId, claimed: Vec<Part>) -> Result<Vec<Part>> {
+    // All tenants: a carrier's lane is everybody's; each part is held against its own account's list.
+    let (Some(first), Some(last)) = (claimed.first(), claimed.last()) else { return Ok(claimed) };
+    let refused: Vec<PartId> = tx
+        .all(
+            sql!(
+                "SELECT p.id FROM part p
+                 JOIN opt_out o ON o.root = p.root AND o.account = p.account AND o.msisdn = p.msisdn
+                 WHERE p.carrier = $1 AND p.id >= $2 AND p.id <= $3 AND p.marked > 0 AND p.reference IS NULL"
+            ),
+            &[&carrier, &first.id, &last.id],
+        )
+        .await?;
+    let refused: HashSet<PartId> = refused.into_iter().collect();
+    let (dropped, claimed): (Vec<Part>, Vec<Part>) =
+        claimed.into_iter().partition(|part| refused.contains(&part.id));
+    let mut money = Settlement::default();
+    let outcome =
+        Outcome { status: Status::Failed, reason: Reason::OptedOut, error: Some(super::opt_out::ERROR) };
+    let ended: Vec<(&Part, Outcome)> = dropped.iter().map(|part| (part, outcome)).collect();
+    receipt::finish(tx, carrier, &ended, &mut money).await?;
+    for part in &dropped {
+        tx.put(
+            sql!(
+                "UPDATE recipient SET price = price - $5
+                 WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 AND reason = 'opted out'"
+            ),
+            &[&part.scope.root, &part.scope.account, &part.message, &part.to, &part.price],
+        )
+        .await?;
+    }
+    money.apply(tx).await?;
+    Ok(claimed)
 }
 
 /// Lets parts that were handed over by a process that is gone wait again, for a carrier that takes the same part twice

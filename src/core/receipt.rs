@@ -7,6 +7,7 @@ use super::callback;
 use super::carrier::CarrierId;
 use super::ledger::Settlement;
 use super::message::{Reason, Recipient, Status};
+use super::money::Amount;
 use super::part::{BATCH, COLUMNS, Part};
 use super::{Result, Timestamp};
 use std::collections::BTreeMap;
@@ -264,7 +265,11 @@ pub(super) async fn report(tx: &mut Tx, part: &Part, outcome: Outcome) -> Result
         reason: Some(outcome.reason),
         error: outcome.error,
         changed: tx.now(),
-        price: part.of_all(),
+        price: if outcome.reason == Reason::OptedOut && !part.accepted {
+            Amount::ZERO
+        } else {
+            part.of_all()
+        },
     };
     let about = callback::About { message: part.message, recipient };
     callback::push(tx, part.scope, callback::Kind::Status, url, &about).await

@@ -7,5 +7,6 @@ use store::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "frame", sql: include_str!("../../migrations/0001_frame.sql") },
     Migration { version: 2, name: "messages", sql: include_str!("../../migrations/0002_messages.sql") },
-    Migration { version: 3, name: "carriers", sql: include_str!("../../migrations/0003_carriers.sql") },
+    Migration { version: 3, name: "hooks", sql: include_str!("../../migrations/0003_hooks.sql") },
+    Migration { version: 4, name: "carriers", sql: include_str!("../../migrations/0004_carriers.sql") },
 ];

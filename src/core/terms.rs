@@ -7,6 +7,8 @@ use super::account::{self, AccountId};
 use super::carrier::CarrierId;
 use super::change::{self, Kind};
 use super::money::{Amount, Currency};
+use super::number::Form;
+use super::opt_out;
 use super::phone::{Msisdn, Originator};
 use super::route::{self, Routes, Way};
 use super::{Code, Result, Scope, Violation};
@@ -36,6 +38,12 @@ pub struct Messaging {
     pub legacy_signature: bool,
     /// After how many days a message's text is removed; `None` keeps it.
     pub retention_days: Option<i64>,
+    /// How received messages are forwarded.
+    pub inbound_form: Form,
+    /// The words by which a recipient wants nothing more, between commas; `None` for those of all languages.
+    pub stop_words: Option<String>,
+    /// The words that take that back.
+    pub start_words: Option<String>,
 }
 
 impl Default for Messaging {
@@ -47,6 +55,9 @@ impl Default for Messaging {
             time_zone: "UTC".into(),
             legacy_signature: true,
             retention_days: None,
+            inbound_form: Form::Get,
+            stop_words: None,
+            start_words: None,
         }
     }
 }
@@ -60,6 +71,9 @@ impl FromRow for Messaging {
             time_zone: row.next()?,
             legacy_signature: row.next()?,
             retention_days: row.next()?,
+            inbound_form: row.next::<Option<Form>>()?.unwrap_or(Form::Get),
+            stop_words: row.next()?,
+            start_words: row.next()?,
         })
     }
 }
@@ -69,8 +83,8 @@ pub async fn messaging(rx: &mut Rx, scope: &Scope) -> Result<Messaging> {
     let found = rx
         .maybe(
             sql!(
-                "SELECT originator, report_url, inbound_url, time_zone, legacy_signature, retention_days
-                 FROM messaging WHERE root = $1 AND account = $2"
+                "SELECT originator, report_url, inbound_url, time_zone, legacy_signature, retention_days, inbound_form,
+                 stop_words, start_words FROM messaging WHERE root = $1 AND account = $2"
             ),
             &[&scope.root, &scope.account],
         )
@@ -93,6 +107,12 @@ pub enum MessagingSetting {
     LegacySignature(bool),
     /// See [`Messaging::retention_days`].
     RetentionDays(Option<i64>),
+    /// See [`Messaging::inbound_form`].
+    InboundForm(Form),
+    /// See [`Messaging::stop_words`].
+    StopWords(Option<String>),
+    /// See [`Messaging::start_words`].
+    StartWords(Option<String>),
 }
 
 /// Changes one setting. The account is locked by the caller.
@@ -113,13 +133,22 @@ pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) 
             }
             after.retention_days = days;
         }
+        MessagingSetting::InboundForm(form) => after.inbound_form = form,
+        MessagingSetting::StopWords(words) => {
+            after.stop_words = words.map(|words| checked("stop-words", words)).transpose()?;
+        }
+        MessagingSetting::StartWords(words) => {
+            after.start_words = words.map(|words| checked("start-words", words)).transpose()?;
+        }
     }
     tx.put(
         sql!(
             "INSERT INTO messaging (root, account, originator, report_url, inbound_url, time_zone, legacy_signature,
-             retention_days, forgotten) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)
+             retention_days, forgotten, inbound_form, stop_words, start_words)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11)
              ON CONFLICT (root, account) DO UPDATE SET originator = $3, report_url = $4, inbound_url = $5,
-             time_zone = $6, legacy_signature = $7, retention_days = $8"
+             time_zone = $6, legacy_signature = $7, retention_days = $8, inbound_form = $9, stop_words = $10,
+             start_words = $11"
         ),
         &[
             &scope.root,
@@ -130,10 +159,18 @@ pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) 
             &after.time_zone,
             &after.legacy_signature,
             &after.retention_days,
+            &after.inbound_form,
+            &after.stop_words,
+            &after.start_words,
         ],
     )
     .await?;
     change::raise(tx, Kind::Terms).await
+}
+
+fn checked(field: &'static str, words: String) -> Result<String> {
+    opt_out::check_words(&words).map_err(|code| Violation::new(field, code))?;
+    Ok(words)
 }
 
 /// Prices of one message part, by the longest prefix of the number. Without any the price is 0.
@@ -168,6 +205,8 @@ pub struct Terms {
     pub currency: Currency,
     /// Settings.
     pub messaging: Messaging,
+    /// Whether anybody wants nothing more from it.
+    pub has_opt_outs: bool,
     own: Rates,
     partners: Rates,
     routes: Routes,
@@ -202,6 +241,7 @@ async fn read(rx: &mut Rx, id: &AccountId) -> Result<Terms> {
         scope,
         currency: account.currency,
         messaging: messaging(rx, &scope).await?,
+        has_opt_outs: opt_out::has_any(rx, &scope).await?,
         own: rates(rx, &scope).await?,
         partners: rates(rx, &partner).await?,
         routes: route::routes(rx, &()).await?,

@@ -32,6 +32,27 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_microsecond()))
     }
 
+    /// How far a zone's clock is ahead of UTC at this moment, in seconds; 0 for a zone that is not known.
+    pub fn offset_seconds(self, zone: &str) -> i64 {
+        let at = jiff::Timestamp::from_microsecond(self.0);
+        let offset = jiff::tz::TimeZone::get(zone).ok().zip(at.ok()).map(|(zone, at)| zone.to_offset(at));
+        offset.map_or(0, |offset| i64::from(offset.seconds()))
+    }
+
+    /// `20240305081530`.
+    pub fn digits(self) -> String {
+        let t = self.civil();
+        format!(
+            "{:04}{:02}{:02}{:02}{:02}{:02}",
+            t.year(),
+            t.month(),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
+    }
+
     /// `2024-03-05T08:15:30+00:00`: the form of the rest host (spec 00 section 8): numeric offset, no fraction.
     pub fn rfc3339_offset(self) -> String {
         let t = self.civil();
@@ -67,6 +88,14 @@ mod tests {
         for bad in ["", "2024-03-05", "2024-03-05T08:15:30", "tomorrow"] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_zones_clock_is_ahead_by_its_offset_on_that_day() {
+        let (winter, summer) = (Timestamp(1_709_626_530_000_000), Timestamp(1_720_000_000_000_000));
+        let amsterdam = [winter, summer].map(|at| at.offset_seconds("Europe/Amsterdam"));
+        assert_eq!((amsterdam, winter.offset_seconds("Nowhere")), ([3_600, 7_200], 0));
+        assert_eq!(winter.digits(), "20240305081530");
     }
 
     #[test]

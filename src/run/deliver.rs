@@ -3,16 +3,21 @@
 
 use super::Stopped;
 use super::egress::{Egress, Outgoing};
+pub use super::rota::Rota;
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
-use crate::core::lease::{Holder, Lane};
+use crate::core::endpoint::{self, Heard, Turn};
+use crate::core::lease::{self, Holder, Lane};
 use crate::core::message::{Message, Status};
-use crate::core::secret::{Place, Vault};
+use crate::core::rendered::Rendered;
+use crate::core::secret::Vault;
+use crate::core::signing_key::{self, Open};
 use crate::core::wake::Wake;
-use crate::core::{Error, Result, Timestamp};
+use crate::core::{Result, Scope, Timestamp};
 use futures_util::StreamExt;
 use hyper::Method;
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use hyper::header::CONTENT_TYPE;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
 use tokio::task::JoinSet;
@@ -23,12 +28,14 @@ const IDLE: Duration = Duration::from_millis(200);
 const LOOKS: Duration = Duration::from_millis(5);
 /// What is under way at a stop may take this long.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
-/// Before every lane.
-const FIRST: Lane = Lane([0; 16]);
-/// Lanes worked on at once.
-const LANES_MAX: usize = 256;
 /// Calls of one lane at once.
 const CALLS_MAX: usize = 16;
+/// While calls are under way the lane's lease is renewed, and its keys are read again, this often.
+const RENEWS: Duration = Duration::from_millis(800);
+/// Batches of one lane before the others get their turn.
+const TURNS_MAX: usize = 8;
+/// Bytes of an answer's body that are kept in the log.
+const SAID_MAX: usize = 1024;
 
 /// What sending takes.
 pub struct Courier {
@@ -52,18 +59,13 @@ pub struct Courier {
 pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped) {
     let mut stopped_by = stopped.clone();
     let mut at_work = JoinSet::new();
-    let mut busy = HashSet::new();
-    // Where the last look ended: with more lanes than fit, everybody's turn comes.
-    let mut after = FIRST;
+    let mut rota = Rota::default();
     loop {
-        match courier.due_lanes(after).await {
+        match courier.look(&mut rota).await {
             Ok(lanes) => {
-                after = lanes.last().copied().filter(|_| lanes.len() >= LANES_MAX).unwrap_or(FIRST);
                 for lane in lanes {
-                    if busy.len() < LANES_MAX && busy.insert(lane) {
-                        let (courier, stopped) = (Arc::clone(&courier), stopped.clone());
-                        at_work.spawn(async move { (lane, courier.work(lane, stopped).await) });
-                    }
+                    let (courier, stopped) = (Arc::clone(&courier), stopped.clone());
+                    at_work.spawn(async move { (lane, courier.work(lane, stopped).await) });
                 }
             }
             Err(error) => tracing::warn!(%error, "callbacks cannot be read; trying again"),
@@ -72,13 +74,13 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
             stop = stopped.after(IDLE) => stop,
             // Hints come by the hundred a second; a look at a time is enough.
             stop = async { wake.on_callbacks().await; stopped_by.after(LOOKS).await } => stop,
-            Some(ended) = at_work.join_next(), if !busy.is_empty() => {
-                ended_work(&mut busy, ended);
+            Some(ended) = at_work.join_next(), if !rota.is_idle() => {
+                ended_work(&mut rota, ended);
                 false
             }
         };
         while let Some(ended) = at_work.try_join_next() {
-            ended_work(&mut busy, ended);
+            ended_work(&mut rota, ended);
         }
         if stop {
             break;
@@ -95,10 +97,10 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
 
 type Ended = std::result::Result<(Lane, Result<()>), tokio::task::JoinError>;
 
-fn ended_work(busy: &mut HashSet<Lane>, ended: Ended) {
+fn ended_work(rota: &mut Rota, ended: Ended) {
     match ended {
         Ok((lane, worked)) => {
-            busy.remove(&lane);
+            rota.ended(&lane);
             if let Err(error) = worked {
                 tracing::warn!(%error, "callbacks could not be worked on; trying again");
             }
@@ -106,7 +108,7 @@ fn ended_work(busy: &mut HashSet<Lane>, ended: Ended) {
         Err(error) => {
             tracing::error!(%error, "a lane's work broke off");
             // Which one is not known; a lane that is still at work is refused by its lease.
-            busy.clear();
+            *rota = Rota::default();
         }
     }
 }
@@ -133,69 +135,160 @@ fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
 }
 
 impl Courier {
-    /// The lanes after one that have something due, up to what is worked on at once.
-    pub async fn due_lanes(&self, after: Lane) -> Result<Vec<Lane>> {
-        let mut lanes: Vec<Lane> = Vec::new();
-        loop {
-            let after = lanes.last().copied().unwrap_or(after);
+    /// The lanes whose turn it is: with something due, as many as may be worked on beside those that are.
+    pub async fn look(&self, rota: &mut Rota) -> Result<Vec<Lane>> {
+        let mut lanes = Vec::new();
+        while let Some(after) = rota.asks() {
             let some = self.store.read(after, callback::due_lanes).await?;
-            let is_last = some.len() < 64;
-            lanes.extend(some);
-            if is_last || lanes.len() >= LANES_MAX {
-                return Ok(lanes);
-            }
+            lanes.extend(rota.takes(&some));
         }
+        Ok(lanes)
     }
 
     async fn work(&self, lane: Lane, stopped: Stopped) -> Result<()> {
-        while !stopped.now() && self.turn(lane).await? {}
+        for _ in 0..TURNS_MAX {
+            if stopped.now() || !self.send_some(lane, &|| stopped.now()).await? {
+                break;
+            }
+        }
         Ok(())
     }
 
     /// Sends what is due in a lane now, at most a batch; whether there was anything.
     pub async fn turn(&self, lane: Lane) -> Result<bool> {
+        self.send_some(lane, &|| false).await
+    }
+
+    async fn send_some(&self, lane: Lane, stops: &(dyn Fn() -> bool + Send + Sync)) -> Result<bool> {
         let Some(batch) = self.store.write((lane, self.holder), callback::take).await? else {
             return Ok(false);
         };
-        let Some(first) = batch.due.first() else { return Ok(false) };
-        let place = Place::SigningKey(first.scope.account.0);
-        let key = self.vault.open(place, &batch.signing_key);
-        let key = key.map_err(|_| Error::Internal("a signing key does not open".into()))?;
-        let Batch { due, messages, legacy, .. } = batch;
+        let Some(scope) = batch.due.first().map(|due| due.scope) else { return Ok(false) };
+        let Batch { due, messages, signing_key, legacy, time_zone, standing } = batch;
+        let seal = Seal {
+            keys: RwLock::new(Open::new(&self.vault, scope.account, &signing_key)?),
+            legacy,
+            zone: time_zone,
+        };
         let calls = by_recipient(due.into_iter().zip(messages)).into_iter().map(|calls| async {
             let mut attempts = Vec::with_capacity(calls.len());
             for (due, message) in calls {
-                attempts.push(self.call(due, message, &key, legacy).await);
+                if stops() {
+                    break;
+                }
+                attempts.push(self.call(due, message, &seal).await);
             }
             attempts
         });
         let mut done = futures_util::stream::iter(calls).buffer_unordered(CALLS_MAX).ready_chunks(CALLS_MAX);
-        while let Some(attempts) = done.next().await {
-            let attempts: Vec<Attempt> = attempts.into_iter().flatten().collect();
-            self.store.write(attempts, callback::attempted).await?;
+        let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEWS, RENEWS);
+        loop {
+            let some = tokio::select! {
+                some = done.next() => some,
+                _ = renewal.tick() => {
+                    match self.renew(lane, scope, &seal).await {
+                        Ok(true) => continue,
+                        Ok(false) => {
+                            tracing::warn!("a lane of callbacks went to another process; its calls are repeated there");
+                            break;
+                        }
+                        // What is under way is worth more than the lease: recording is guarded anyway.
+                        Err(error) => {
+                            tracing::debug!(%error, "a lease could not be renewed; trying again");
+                            continue;
+                        }
+                    }
+                }
+            };
+            let Some(attempts) = some else { break };
+            self.record(lane, standing, attempts.into_iter().flatten().collect()).await?;
         }
         Ok(true)
     }
 
-    async fn call(&self, due: Due, message: Option<Message>, key: &[u8], legacy: bool) -> Attempt {
+    /// A customer may take longer than a lease lasts, and a key may be changed meanwhile. Whether the lane is still ours.
+    async fn renew(&self, lane: Lane, scope: Scope, seal: &Seal) -> Result<bool> {
+        let kept: Result<bool> = self.store.write((lane, self.holder), lease::take).await;
+        let sealed = self.store.read(scope, signing_key::of).await?;
+        let keys = Open::new(&self.vault, scope.account, &sealed)?;
+        *seal.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        kept
+    }
+
+    /// A failed probe is the endpoint's matter alone, anything else a callback's first.
+    async fn record(&self, lane: Lane, standing: endpoint::Standing, attempts: Vec<Attempt>) -> Result<()> {
+        let fails = attempts.iter().any(|attempt| !attempt.is_done());
+        let heard = (fails || standing.fails).then(|| Heard { lane, standing, attempts: attempts.clone() });
+        let attempts: Vec<Attempt> =
+            attempts.into_iter().filter(|attempt| !standing.is_probe || attempt.is_done()).collect();
+        if !attempts.is_empty() {
+            self.store.write(attempts, callback::attempted).await?;
+        }
+        let Some(heard) = heard else { return Ok(()) };
+        match self.store.write(heard, endpoint::heard).await? {
+            Some(Turn::Paused { account, origin, failures }) => tracing::warn!(
+                %account, %origin, failures,
+                "an endpoint of callbacks keeps failing and is paused; it is tried now and then, see `rookery webhook endpoints`"
+            ),
+            Some(Turn::Resumed { account, origin }) => {
+                tracing::info!(%account, %origin, "an endpoint of callbacks answers again and is resumed");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn call(&self, due: Due, message: Option<Message>, seal: &Seal) -> Attempt {
         let at = Timestamp(self.clock.now_us());
-        let rendered = due
-            .rendered
-            .clone()
-            .or_else(|| message.as_ref().and_then(|message| (self.dialect.render)(&due, message)));
-        let Some(url) = rendered else {
+        let rendered = due.rendered.as_deref().map(Rendered::parse).or_else(|| {
+            message.as_ref().and_then(|message| (self.dialect.render)(&due, message, &seal.zone))
+        });
+        let Some(rendered) = rendered else {
             let answer = Err("the URL cannot be called".to_owned());
-            return Attempt { rendered: due.url.clone(), callback: due, at, took_ms: 0, answer };
+            let rendered = Rendered::get(due.url.clone());
+            return Attempt {
+                rendered,
+                callback: due,
+                headers: Vec::new(),
+                at,
+                took_ms: 0,
+                answer,
+                said: String::new(),
+            };
         };
         let mut chance = [0; 16];
         self.entropy.fill(&mut chance);
-        let headers = (self.dialect.sign)(&Signing { key, legacy, url: &url, body: &[], now: at, chance });
-        let headers =
-            headers.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect();
-        let request = Outgoing { method: Method::GET, url: url.clone(), headers, body: Vec::new() };
-        let sent = self.egress.send(request).await;
+        let (kind, body) = rendered.body.clone().unzip();
+        let body = body.unwrap_or_default().into_bytes();
+        let signed = {
+            let keys = seal.keys.read().unwrap_or_else(PoisonError::into_inner);
+            let (key, legacy, url) = (keys.at(at), seal.legacy, rendered.url.as_str());
+            (self.dialect.sign)(&Signing { key, legacy, url, body: &body, now: at, chance })
+        };
+        let mut names: Vec<&'static str> = signed.iter().map(|(name, _)| *name).collect();
+        let mut headers: Vec<_> =
+            signed.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect();
+        if let Some(kind) = kind {
+            names.push("Content-Type");
+            headers.push((CONTENT_TYPE, kind));
+        }
+        let method = if rendered.body.is_some() { Method::POST } else { Method::GET };
+        let sent = self.egress.send(Outgoing { method, url: rendered.url.clone(), headers, body }).await;
         let took_ms = self.clock.now_us().saturating_sub(at.0) / 1_000;
+        let said = sent.as_ref().map_or_else(|_| String::new(), |answer| beginning(&answer.body));
         let answer = sent.map(|answer| answer.status).map_err(|failure| failure.to_string());
-        Attempt { callback: due, rendered: url, at, took_ms, answer }
+        Attempt { callback: due, rendered, headers: names, at, took_ms, answer, said }
     }
+}
+
+/// What a batch is signed and rendered with.
+struct Seal {
+    keys: RwLock<Open>,
+    legacy: bool,
+    zone: String,
+}
+
+/// The beginning of an answer, as text.
+fn beginning(body: &[u8]) -> String {
+    String::from_utf8_lossy(body.get(..SAID_MAX).unwrap_or(body)).into_owned()
 }

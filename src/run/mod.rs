@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod deliver;
 pub mod egress;
+mod rota;
 mod simulated;
 mod smpp;
 pub mod submit;

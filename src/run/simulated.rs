@@ -1,11 +1,12 @@
 //! The simulated carrier: takes every part and reports on it, without a phone. Numbers that begin with 99900, which no
 //! country has, choose what it does: docs/simulated-carrier.md.
 
-use crate::core::message::{Reason, Received, Status};
+use crate::core::message::{Reason, Status};
+use crate::core::number;
 use crate::core::part::{Answer, Part, PartId};
 use crate::core::phone::Msisdn;
 use crate::core::receipt::{Outcome, Receipt};
-use crate::core::{AccountId, Timestamp};
+use crate::core::{AccountId, Scope, Timestamp};
 use std::collections::BTreeMap;
 
 /// What a number asks for: `99900`, three digits of what, three digits of seconds.
@@ -34,7 +35,20 @@ pub(super) enum Event {
     /// It reports on a part.
     Receipt(Receipt),
     /// The phone answers.
-    Reply(Received),
+    Reply(Reply),
+}
+
+/// What a phone answers.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    /// Who wrote to it.
+    pub(super) to_whom: Scope,
+    /// The phone.
+    pub(super) from: Msisdn,
+    /// The number that wrote.
+    pub(super) to: Msisdn,
+    /// The text.
+    pub(super) body: String,
 }
 
 /// The carrier's memory: what it will say, and when. What is lost with the process is found again in the parts that it
@@ -58,12 +72,13 @@ impl Simulated {
         }
         let reference = reference(part.id);
         self.remember(part.to, &reference, now);
-        if wish(part.to).what == 501
+        if matches!(wish(part.to).what, 501 | 502)
             && part.number == 1
-            && let Ok(to) = Msisdn::parse(part.originator.as_str())
+            && let Ok(to) = number::parse(part.originator.as_str())
         {
             let quoted: String = part.body.chars().take(QUOTED).collect();
-            let reply = Received { scope: part.scope, from: part.to, to, body: format!("Re: {quoted}") };
+            let body = if wish(part.to).what == 502 { "STOP".to_owned() } else { format!("Re: {quoted}") };
+            let reply = Reply { to_whom: part.scope, from: part.to, to, body };
             self.later(now.0 + wish(part.to).delay_us + BETWEEN_US, Event::Reply(reply));
         }
         Answer::Accepted(reference)

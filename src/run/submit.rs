@@ -5,11 +5,11 @@
 //! the carrier answers is recorded before anything follows from it.
 
 use super::Stopped;
-use super::simulated::{Event, Simulated};
+use super::simulated::{Event, Reply, Simulated};
 use super::smpp;
 use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind};
+use crate::core::inbound::{self, Inbound};
 use crate::core::lease::{self, Holder};
-use crate::core::message;
 use crate::core::part::{self, Answer, BATCH, Part, PartId, Shift};
 use crate::core::receipt::{self, Receipt};
 use crate::core::secret::{Place, Vault};
@@ -249,8 +249,17 @@ impl Desk {
             match event {
                 Event::Receipt(receipt) => receipts.push(receipt),
                 Event::Reply(reply) => {
+                    let Reply { to_whom, from, to, body } = reply;
+                    let text = Inbound {
+                        carrier: self.shift.carrier,
+                        reference: None,
+                        from: from.into(),
+                        to,
+                        body,
+                        otherwise: Some(to_whom),
+                    };
                     let received: std::result::Result<_, Error> =
-                        self.store.write(reply, message::receive).await;
+                        self.store.write(text, inbound::receive).await;
                     received?;
                 }
             }

@@ -3,7 +3,10 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, archive, callback, group, idempotency, lease, message, part, receipt};
+use crate::core::{
+    Result, archive, callback, endpoint, group, idempotency, inbound, lease, message, part, receipt,
+    signing_key,
+};
 use std::time::Duration;
 use store::Store;
 
@@ -51,6 +54,9 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;
+        more |= store.bulk((), endpoint::give_up).await?;
+        more |= store.bulk((), signing_key::finish).await?;
+        more |= store.bulk((), inbound::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         forgotten?;

@@ -138,6 +138,9 @@ async fn an_account_is_shown_and_set() {
         "timeZone",
         "legacySignature",
         "retentionDays",
+        "inboundForm",
+        "stopWords",
+        "startWords",
         "createdDatetime",
     ];
     let partners = ["partnerId", "country", "logoUrl", "webhookUrl", "redirectUrl", "clientsAddNumbers"];
@@ -147,7 +150,7 @@ async fn an_account_is_shown_and_set() {
         "id": partner["id"], "name": "Acme", "email": "", "status": "active", "currency": "EUR", "payment": "prepaid",
         "balance": "0.00", "held": "0.00", "creditLimit": "0.00", "invoiceAggregation": true,
         "originator": null, "reportUrl": null, "inboundUrl": null, "timeZone": "UTC", "legacySignature": true,
-        "retentionDays": null,
+        "retentionDays": null, "inboundForm": "get", "stopWords": null, "startWords": null,
         "createdDatetime": created, "partnerId": handle, "country": "ZZ", "logoUrl": null, "webhookUrl": null,
         "redirectUrl": null, "clientsAddNumbers": true,
     });
@@ -543,4 +546,168 @@ async fn rates_are_imported_from_a_file() {
     }
     let missing = run(&home, &["rate", "import", &id(&partner), "/nowhere/rates.csv"]);
     assert!(missing.status == Some(1) && missing.stderr.contains("/nowhere/rates.csv"));
+}
+
+#[tokio::test]
+async fn what_becomes_of_received_messages_is_set() {
+    let home = Home::new().await;
+    let account = id(&partner(&home, "Acme"));
+    let set = |settings: &[&str]| run(&home, &[&["account", "set", &account][..], settings].concat());
+    let shown = || {
+        let shown = run(&home, &["account", "show", &account, "--json"]).json();
+        ["inboundForm", "stopWords", "startWords"].map(|name| shown[name].clone())
+    };
+    set(&["inbound-form=json", "stop-words=lang:nl,Genoeg", "start-words=Weer"]).ok();
+    assert_eq!(shown(), [json!("json"), json!("lang:nl,Genoeg"), json!("Weer")]);
+    set(&["inbound-form=", "stop-words=", "start-words="]).ok();
+    assert_eq!(shown(), [json!("get"), Value::Null, Value::Null]);
+    set(&["inbound-form=xml"]).fails("inbound-form is invalid");
+    set(&["stop-words=lang:xx"]).fails("stop-words is invalid");
+}
+
+#[tokio::test]
+async fn numbers_are_given_listed_and_written_to() {
+    let home = Home::new().await;
+    let partner = partner(&home, "Acme");
+    let (bakery, pizza) = (child(&home, &partner, "Corner Bakery"), child(&home, &partner, "Pizza"));
+    let (bakery_id, pizza_id) = (id(&bakery), id(&pizza));
+    let url = "https://hooks.example/in";
+    let add = [
+        "number",
+        "add",
+        "+31 655500099",
+        &bakery_id,
+        "--inbound-url",
+        url,
+        "--inbound-form",
+        "post",
+        "--json",
+    ];
+    let made = run(&home, &add).json();
+    let wanted = json!({"number": "31655500099", "keyword": null, "account": bakery["id"], "inboundUrl": url,
+        "inboundForm": "post"});
+    assert_eq!(made, wanted);
+    assert_eq!(run(&home, &["number", "add", "1008", &bakery_id]).ok().stdout, "");
+    run(&home, &["number", "add", "1008", &pizza_id]).fails("number is in use already");
+    run(&home, &["number", "add", "12", &pizza_id]).fails("short code");
+    run(&home, &["number", "add", "31655500098", &pizza_id, "--inbound-url", "ftp://x"]).fails("inbound-url");
+    run(&home, &["number", "keyword", "add", "31655500099", "Pizza", &pizza_id]).ok();
+    run(&home, &["number", "keyword", "add", "31655500098", "Pizza", &pizza_id]).fails("number not found");
+    run(&home, &["number", "keyword", "add", "31655500099", "two words", &pizza_id]).fails("one word");
+    let listed = run(&home, &["number", "list", "--json"]).json();
+    let shown: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["number"].as_str().unwrap(), one["keyword"].as_str(), one["account"].clone()))
+        .collect();
+    let wanted = [
+        ("1008", None, bakery["id"].clone()),
+        ("31655500099", None, bakery["id"].clone()),
+        ("31655500099", Some("pizza"), pizza["id"].clone()),
+    ];
+    assert_eq!(shown, wanted);
+    assert_eq!(run(&home, &["number", "list", &pizza_id]).ok().stdout.lines().count(), 1);
+
+    let done = run(&home, &["number", "receive", "31655500099", "31655500011", "STOP"]).ok();
+    assert_eq!(done.stdout.trim().len(), 32);
+    run(&home, &["number", "receive", "31655500077", "31655500011", "Hello"]).fails("number not found");
+    let strays = run(&home, &["number", "strays", "--json"]).json();
+    assert_eq!((&strays[0]["number"], &strays[0]["messages"]), (&json!("31655500077"), &json!(1)));
+    assert!(run(&home, &["doctor"]).ok().stdout.contains("1 numbers that nobody has"));
+    let list = run(&home, &["opt-out", "list", &bakery_id, "--json"]).json();
+    assert_eq!((&list[0]["number"], &list[0]["source"]), (&json!("31655500011"), &json!("inbound")));
+
+    run(&home, &["number", "keyword", "remove", "31655500099", "PIZZA"]).ok();
+    run(&home, &["number", "remove", "31655500099"]).ok();
+    run(&home, &["number", "remove", "31655500099"]).fails("number not found");
+}
+
+#[tokio::test]
+async fn opt_outs_are_added_imported_listed_and_heeded_by_a_running_server() {
+    let home = Home::new().await;
+    let account = partner(&home, "Acme");
+    let account_id = id(&account);
+    let server = Server::start(&home);
+    let form = "originator=Bakery&recipients=31655500011&body=Hi";
+    let send = || {
+        let sent = http::Client::new(server.address()).post("/messages", key_of(&account, "live"), form);
+        let sent = sent.json();
+        sent["recipients"]["items"][0]["status"].as_str().unwrap_or("none").to_owned()
+    };
+    assert_eq!(send(), "sent");
+    run(&home, &["opt-out", "add", &account_id, "+31655500011", "31655500012"]).ok();
+    within_a_second("delivery_failed".to_owned(), send);
+    let file = home.folder().join("list.csv");
+    std::fs::write(&file, "number,why\n31655500012,asked\n31655500013,asked\n").unwrap();
+    let done = run(&home, &["opt-out", "import", &account_id, file.to_str().unwrap()]).ok();
+    assert_eq!(done.stdout, "2 numbers read, 1 added\n");
+    let list = run(&home, &["opt-out", "list", &account_id]).ok().stdout;
+    let shown: Vec<String> =
+        list.lines().map(|line| line.split(',').take(2).collect::<Vec<_>>().join(",")).collect();
+    assert_eq!(shown, ["number,source", "31655500011,command", "31655500012,command", "31655500013,import"]);
+    // What is listed can be imported.
+    std::fs::write(&file, list).unwrap();
+    let again = run(&home, &["opt-out", "import", &account_id, file.to_str().unwrap()]).ok();
+    assert_eq!(again.stdout, "3 numbers read, 0 added\n");
+    std::fs::write(&file, "31655500014\nBakery\n").unwrap();
+    run(&home, &["opt-out", "import", &account_id, file.to_str().unwrap()])
+        .fails("line 2: number is invalid");
+    run(&home, &["opt-out", "remove", &account_id, "31655500011"]).ok();
+    within_a_second("sent".to_owned(), send);
+    run(&home, &["opt-out", "add", "4040404", "31655500011"]).fails("account not found");
+}
+
+#[tokio::test]
+async fn signing_keys_are_rotated_and_callbacks_looked_at_by_command() {
+    let home = Home::new().await;
+    let account = partner(&home, "Acme");
+    let account_id = id(&account);
+    let made = run(&home, &["signing-key", "rotate", &account_id, "--in", "24h", "--json"]).json();
+    assert_eq!(names(&made), ["id", "nextSigningKey", "validFromDatetime"]);
+    assert!(is_alphanumeric(made["nextSigningKey"].as_str().unwrap(), 32));
+    let state = run(&home, &["signing-key", "show-state", &account_id, "--json"]).json();
+    assert_eq!(state["nextFromDatetime"], made["validFromDatetime"]);
+    assert!(!state.to_string().contains(made["nextSigningKey"].as_str().unwrap()));
+    run(&home, &["signing-key", "cancel-rotation", &account_id]).ok();
+    run(&home, &["signing-key", "cancel-rotation", &account_id]).fails("next signing key not found");
+    run(&home, &["signing-key", "rotate", &account_id, "--at", "2020-01-01T00:00:00Z"]).fails("in the past");
+    run(&home, &["signing-key", "rotate", &account_id, "--in", "soon"]).fails("a span such as 24h");
+    assert_eq!(run(&home, &["signing-key", "rotate", &account_id]).status, Some(2));
+
+    let made = run(&home, &["signing-key", "rotate", &account_id, "--in", "0s", "--json"]).json();
+    let state = run(&home, &["signing-key", "show-state", &account_id, "--json"]).json();
+    assert_eq!(state["currentSinceDatetime"], made["validFromDatetime"], "at once");
+
+    // Nothing listens there: the call fails, and says so.
+    let server = Server::with(&home, &["--listen", "127.0.0.1:0", "--no-demo", "--allow-private-webhooks"]);
+    let form = "originator=Bakery&recipients=99900301000&body=Hi&reference=x&reportUrl=http://127.0.0.1:9/dlr?key=s3cret";
+    let sent = http::Client::new(server.address()).post("/messages", key_of(&account, "live"), form).json();
+    let log = || run(&home, &["webhook", "log", &account_id, "--since", "1h", "--failed", "--json"]).json();
+    within_a_second(1, || log().as_array().unwrap().len());
+    let one = log()[0].clone();
+    assert_eq!((&one["message"], &one["state"]), (&sent["id"], &json!("waits")));
+    assert!(one["url"].as_str().unwrap().contains("key=***"), "{one}");
+    let callback = one["id"].as_str().unwrap();
+    let shown = run(&home, &["webhook", "show", &account_id, callback, "--json"]).json();
+    assert!(
+        shown["attempts"][0]["error"].as_str().unwrap().contains("no connection could be made"),
+        "{shown}"
+    );
+    assert_eq!(shown["method"], "GET");
+    let text = run(&home, &["webhook", "show", &account_id, callback]).ok().stdout;
+    assert!(text.contains("MessageBird-Signature-JWT") && !text.contains("s3cret"), "{text}");
+    assert!(run(&home, &["webhook", "log", &account_id]).ok().stdout.contains(callback));
+    let endpoints = run(&home, &["webhook", "endpoints", &account_id, "--json"]).json();
+    assert_eq!(
+        (&endpoints[0]["origin"], &endpoints[0]["pausedDatetime"]),
+        (&json!("http://127.0.0.1:9"), &Value::Null)
+    );
+    assert!(run(&home, &["doctor"]).ok().stdout.contains("http://127.0.0.1:9"));
+    run(&home, &["webhook", "replay", &account_id, callback]).ok();
+    run(&home, &["webhook", "replay", &account_id, "nonsense"]).fails("no callback's id");
+    let done = run(&home, &["webhook", "replay-since", &account_id, "1h", "--failed"]).ok();
+    assert_eq!(done.stdout, "1 callbacks are sent again\n");
+    run(&home, &["webhook", "resume", &account_id, "http://127.0.0.1:9"]).ok();
+    run(&home, &["webhook", "resume", &account_id, "http://127.0.0.1:8"]).fails("failing endpoint not found");
 }

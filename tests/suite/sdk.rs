@@ -78,6 +78,28 @@ async fn python(name: &str) -> Vec<String> {
     program(name, &account, &[("ROOKERY_ADDR", server.address().to_string())])
 }
 
+/// The `ok` lines of a program that receives what a phone wrote to three numbers, each forwarded in another form. What
+/// comes before it listens is repeated on the usual schedule.
+async fn receiving(name: &str, network: u8) -> Vec<String> {
+    const TEXT: &str = "Grüße, 日本 & (more)*!";
+    let home = Home::new().await;
+    let account = account(&home);
+    let id = account["id"].to_string();
+    // Of this run's own, as for TLS.
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let receives = format!("127.{network}.{high}.{low}:8099");
+    let mut args = vec!["--listen", "127.0.0.1:0"];
+    args.extend(SERVES);
+    let _server = Server::with(&home, &args);
+    for form in ["get", "post", "json"] {
+        let url = format!("http://{receives}/{form}?shop=7");
+        run(&home, &["number", "add", "31655500099", &id, "--inbound-url", &url, "--inbound-form", form])
+            .ok();
+        run(&home, &["number", "receive", "31655500099", "31655500011", TEXT]).ok();
+    }
+    program(name, &account, &[("ROOKERY_RECEIVES", receives), ("ROOKERY_TEXT", TEXT.to_owned())])
+}
+
 #[track_caller]
 fn at_least(count: usize, lines: &[String]) {
     assert!(lines.len() >= count, "{} lines: {lines:#?}", lines.len());
@@ -101,4 +123,14 @@ async fn the_node_sdk_sends_messages_and_validates_callbacks() {
 #[tokio::test]
 async fn the_python_sdk_sends_messages_and_validates_callbacks() {
     at_least(25, &python("python-messages").await);
+}
+
+#[tokio::test]
+async fn the_node_sdk_validates_what_phones_wrote() {
+    at_least(3, &receiving("node-inbound", 46).await);
+}
+
+#[tokio::test]
+async fn the_python_sdk_validates_what_phones_wrote() {
+    at_least(3, &receiving("python-inbound", 47).await);
 }

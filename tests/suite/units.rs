@@ -12,6 +12,7 @@ use rookery::core::archive;
 use rookery::core::callback::{self, Attempt, Due};
 use rookery::core::carrier::CarrierId;
 use rookery::core::contact::{self, ContactId, Details, New, Patch};
+use rookery::core::endpoint::{self, Heard, Standing};
 use rookery::core::group::{self, GroupId, Members};
 use rookery::core::idempotency::{self, Claim};
 use rookery::core::key::{self, KeyId, Role};
@@ -19,10 +20,14 @@ use rookery::core::lease::{Holder, Lane};
 use rookery::core::ledger::{self, Grant};
 use rookery::core::message::{self, Coding, Draft, Format, MessageId, Plan, Reason, Status};
 use rookery::core::money::{Amount, Currency};
+use rookery::core::number;
+use rookery::core::opt_out::{self, Source};
 use rookery::core::part::{self, Answer, Part, Shift};
 use rookery::core::phone::{Msisdn, Originator};
 use rookery::core::receipt::{self, Outcome, Receipt};
+use rookery::core::rendered::Rendered;
 use rookery::core::secret::{Secret, Vault};
+use rookery::core::signing_key::{self, Rotation};
 use rookery::core::terms::Book;
 use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,6 +75,11 @@ enum Act {
     TakeLane(u8),
     Attempted(u16),
     Expire,
+    OptOut(i64),
+    OptIn(i64),
+    Rotate,
+    AddNumber,
+    Failed,
 }
 
 use Act::{
@@ -158,6 +168,19 @@ const PAIRS: &[(Act, Act)] = &[
     (TakeLane(1), Suspend),
     (Attempted(200), Attempted(200)),
     (Attempted(200), Attempted(500)),
+    (Act::OptOut(0), Act::OptOut(0)),
+    (Act::OptOut(0), Act::OptOut(31_655_500_002)),
+    (Act::OptOut(0), Act::OptIn(0)),
+    (Act::OptOut(0), Act::Claim(1)),
+    (Act::OptOut(0), Accept),
+    (Act::OptOut(0), DeleteAccount),
+    (Act::Rotate, Act::Rotate),
+    (Act::Rotate, SetSigningKey),
+    (Act::Rotate, DeleteAccount),
+    (Act::AddNumber, Act::AddNumber),
+    (Act::AddNumber, DeleteAccount),
+    (Act::Failed, Act::Failed),
+    (Act::Failed, TakeLane(1)),
 ];
 
 /// Those of which one works for everybody, so that only one world may be under way.
@@ -391,6 +414,24 @@ async fn perform(tx: &mut Tx, (world, act): &(World, Act)) -> Result<String> {
     Ok("done".into())
 }
 
+/// The number that the world's messages are to in place of 0.
+fn phone(world: &World, number: i64) -> Msisdn {
+    if number == 0 { world.given[0].to } else { Msisdn(number) }
+}
+
+/// What a customer answered at the first attempt.
+fn attempt(world: &World, status: u16) -> Attempt {
+    Attempt {
+        callback: world.callback.clone(),
+        rendered: Rendered::get("http://localhost/reports".into()),
+        headers: Vec::new(),
+        at: Timestamp(0),
+        took_ms: 0,
+        answer: Ok(status),
+        said: String::new(),
+    }
+}
+
 /// What is done with messages.
 async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
     let World { scope, carrier, .. } = *world;
@@ -437,16 +478,36 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
             return Ok(batch.map_or("not its lane".into(), |batch| format!("{} callbacks", batch.due.len())));
         }
         Attempted(status) => {
-            let attempt = Attempt {
-                callback: world.callback.clone(),
-                rendered: "http://localhost/reports".into(),
-                at: Timestamp(0),
-                took_ms: 0,
-                answer: Ok(status),
-            };
+            let attempt = attempt(world, status);
             callback::attempted(tx, &vec![attempt]).await?;
         }
         Expire => drop(part::expire(tx, &()).await?),
+        Act::OptOut(number) => {
+            let add = (scope, vec![phone(world, number)], Source::Command);
+            return opt_out::add(tx, &add).await.map(|added| added.to_string());
+        }
+        Act::OptIn(number) => {
+            let remove = (scope, vec![phone(world, number)]);
+            return opt_out::remove(tx, &remove).await.map(|gone| gone.to_string());
+        }
+        Act::Rotate => {
+            let at = Timestamp(i64::MAX);
+            let rotation = Rotation { account: scope.account, at, vault: world.vault.clone() };
+            signing_key::rotate(tx, &rotation).await?;
+        }
+        Act::AddNumber => {
+            let msisdn = Msisdn(1_000_000_000_000 + scope.account.0);
+            let add =
+                number::Add { msisdn, word: None, account: scope.account, inbound_url: None, form: None };
+            number::add(tx, &add).await?;
+        }
+        Act::Failed => {
+            let mut lane = [0xFF; 16];
+            lane[8..].copy_from_slice(&scope.account.0.to_be_bytes());
+            let attempts = vec![attempt(world, 500)];
+            let heard = Heard { lane: Lane(lane), standing: Standing::default(), attempts };
+            endpoint::heard(tx, &heard).await?;
+        }
         other => unreachable!("{other:?} is not about messages"),
     }
     Ok("done".into())
@@ -494,6 +555,21 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
     let callbacks: Vec<(String, bool, i64, String)> =
         tx.all(sql!("SELECT status, open, attempts, log FROM callback WHERE root = $1"), &[root]).await?;
     lines.extend(callbacks.iter().map(|row| format!("callback {row:?}")));
+    let out: Vec<i64> = tx
+        .all(
+            sql!(
+                "SELECT t.opt_outs FROM opt_out o JOIN tally t ON t.root = o.root AND t.account = o.account
+                 WHERE o.root = $1"
+            ),
+            &[root],
+        )
+        .await?;
+    lines.extend(out.iter().map(|row| format!("opted out {row:?}")));
+    let rotations: Vec<bool> =
+        tx.all(sql!("SELECT next IS NOT NULL FROM signing_key WHERE root = $1"), &[root]).await?;
+    lines.extend(rotations.iter().map(|row| format!("next key {row:?}")));
+    let failing: Vec<i64> = tx.all(sql!("SELECT failures FROM endpoint WHERE root = $1"), &[root]).await?;
+    lines.extend(failing.iter().map(|row| format!("failures {row:?}")));
     let kept: Vec<i64> = tx.all(sql!("SELECT status FROM idempotency WHERE root = $1"), &[root]).await?;
     lines.extend(kept.iter().map(|row| format!("kept {row:?}")));
     let moved: Vec<(String, i64)> =

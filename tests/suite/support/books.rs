@@ -46,6 +46,17 @@ async fn counts(rx: &mut Rx) -> Result<Vec<String>> {
     let rows = rx
         .all(
             sql!(
+                "SELECT t.account, t.opt_outs, CAST(count(o.msisdn) AS BIGINT) FROM tally t
+                 LEFT JOIN opt_out o ON o.root = t.root AND o.account = t.account
+                 GROUP BY t.root, t.account, t.opt_outs HAVING t.opt_outs <> count(o.msisdn)"
+            ),
+            &[],
+        )
+        .await?;
+    note("opt-outs", rows);
+    let rows = rx
+        .all(
+            sql!(
                 "SELECT g.account, g.members, CAST(count(m.contact) AS BIGINT) FROM contact_group g
                  LEFT JOIN membership m ON m.root = g.root AND m.account = g.account AND m.grp = g.id
                  GROUP BY g.root, g.account, g.id, g.members HAVING g.members <> count(m.contact)"

@@ -3,17 +3,24 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+/// In place of a status: it never answers.
+pub const SILENCE: u16 = 0;
+/// What it says with anything but 200.
+pub const SAID: &str = "no\tto \"that\"\n";
 
 /// A call that arrived.
 #[derive(Debug, Clone)]
 pub struct Call {
+    pub method: String,
     /// Path and query, as they stood in the request line.
     pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 impl Call {
@@ -26,6 +33,16 @@ impl Call {
         let query = self.target.split_once('?')?.1;
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The fields of the query, or of the form in the body, decoded and by name.
+    pub fn fields(&self) -> Vec<(String, String)> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let text = if self.method == "POST" { &self.body } else { query };
+        let mut fields: Vec<(String, String)> =
+            form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        fields.sort();
+        fields
     }
 }
 
@@ -52,15 +69,32 @@ impl Customer {
                     let (read, mut write) = stream.split();
                     let mut lines = BufReader::new(read).lines();
                     while let Ok(Some(first)) = lines.next_line().await {
-                        let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+                        let mut words = first.split(' ').map(str::to_owned);
+                        let (method, target) =
+                            (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                         let mut headers = Vec::new();
+                        let mut length = 0;
                         while let Ok(Some(line)) = lines.next_line().await {
                             let Some((name, value)) = line.split_once(':') else { break };
+                            if name.eq_ignore_ascii_case("content-length") {
+                                length = value.trim().parse().expect("a length");
+                            }
                             headers.push((name.to_lowercase(), value.trim().to_owned()));
                         }
-                        kept.lock().expect("calls").push(Call { target, headers });
+                        let mut body = vec![0; length];
+                        if lines.get_mut().read_exact(&mut body).await.is_err() {
+                            break;
+                        }
+                        let body = String::from_utf8(body).expect("text");
+                        kept.lock().expect("calls").push(Call { method, target, headers, body });
                         let status = told.lock().expect("answers").pop_front().unwrap_or(200);
-                        let answer = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n");
+                        if status == SILENCE {
+                            std::future::pending::<()>().await;
+                        }
+                        let said = if status == 200 { "" } else { SAID };
+                        let length = said.len();
+                        let answer =
+                            format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {length}\r\n\r\n{said}");
                         if write.write_all(answer.as_bytes()).await.is_err() {
                             break;
                         }
@@ -71,6 +105,10 @@ impl Customer {
         Customer { address, calls, answers, _serving: serving }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -78,6 +116,11 @@ impl Customer {
     /// What the next calls are answered.
     pub fn answer(&self, statuses: impl IntoIterator<Item = u16>) {
         self.answers.lock().expect("answers").extend(statuses);
+    }
+
+    /// From now on all is well.
+    pub fn answers_well(&self) {
+        self.answers.lock().expect("answers").clear();
     }
 
     /// What has arrived since the last look.

@@ -11,20 +11,21 @@ pub mod http;
 pub mod paying;
 pub mod process;
 pub mod record;
+pub mod shop;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use futures_util::future::BoxFuture;
 use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
 use rookery::core::carrier::CarrierId;
-use rookery::core::lease::{Holder, Lane};
+use rookery::core::lease::Holder;
 use rookery::core::money::Currency;
 use rookery::core::part::{self, BATCH, Part, Shift};
 use rookery::core::schema::MIGRATIONS;
 use rookery::core::secret::Vault;
 use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
-use rookery::run::deliver::Courier;
+use rookery::run::deliver::{Courier, Rota};
 use rookery::run::egress::{self, Egress};
 use rookery::run::submit::Desk;
 use rookery::run::{changes, sweep};
@@ -47,7 +48,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub common: Common,
     desk: Mutex<Desk>,
-    courier: Courier,
+    pub courier: Courier,
     _home: database::Home,
 }
 
@@ -126,7 +127,7 @@ impl TestApp {
         loop {
             let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
             did |= desk.turn().await.expect("the carrier works");
-            for lane in self.courier.due_lanes(Lane([0; 16])).await.expect("lanes") {
+            for lane in self.courier.look(&mut Rota::default()).await.expect("lanes") {
                 did |= self.courier.turn(lane).await.expect("callbacks are sent");
             }
             if !did {
