@@ -70,7 +70,7 @@ enum Command {
     /// Prices
     #[command(subcommand)]
     Rate(money::RateCommand),
-    /// Tell what is known about a phone number
+    /// Tell what is known about phone numbers, or say what is
     #[command(subcommand)]
     Number(numbers::NumberCommand),
     /// Check the installation and say what to do about each finding
@@ -154,8 +154,8 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         say(crate::wire::Service::openapi().trim_end());
         return Ok(());
     }
-    if let Command::Number(command) = &command {
-        return numbers::run(command);
+    if let Command::Number(numbers::NumberCommand::Describe { msisdn, json }) = &command {
+        return numbers::describe(msisdn, *json);
     }
     if let Command::Doctor(command) = &command {
         return doctor::run(&settings, command).await;
@@ -170,6 +170,9 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,
+        Command::Number(numbers::NumberCommand::Prefixes(command)) => {
+            numbers::prefixes(&installation, command).await
+        }
         Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
     };
     installation.store.close().await;

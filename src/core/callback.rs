@@ -7,6 +7,7 @@
 
 use super::lease::{Holder, Lane};
 use super::message::{self, Message, MessageId, Reason, Recipient, Status};
+use super::network::Networks;
 use super::words::words;
 use super::{Error, Result, Scope, Timestamp, account, lease};
 use sha2::{Digest, Sha256};
@@ -223,7 +224,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
     /// The URL to call, with all that is told in its query; `None` for one that cannot be called.
-    pub render: fn(&Due, &Message) -> Option<String>,
+    pub render: fn(&Due, &Message, &Networks) -> Option<String>,
     /// The headers that prove where a call comes from.
     pub sign: fn(&Signing<'_>) -> Vec<(&'static str, String)>,
 }

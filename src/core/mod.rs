@@ -5,10 +5,13 @@
 
 pub mod account;
 pub mod archive;
+pub mod batch;
+pub mod binary;
 pub mod callback;
 pub mod carrier;
 pub mod change;
 pub mod contact;
+pub mod country;
 pub mod error;
 pub mod group;
 pub mod idempotency;
@@ -17,10 +20,12 @@ pub mod lease;
 pub mod ledger;
 pub mod message;
 pub mod money;
+pub mod network;
 pub mod part;
 pub mod partner;
 pub mod phone;
 pub mod rate;
+pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod terms;

@@ -4,7 +4,7 @@
 //! formats) is told beside it and never refuses one: numbering plans change faster than releases.
 
 use super::error::Code;
-use rlibphonenumber::{PhoneNumber, PhoneNumberFormat, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, Region};
 
 /// A number in international form without plus, as an integer (3GPP 23.003 section 3.3: at most 15 digits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +121,15 @@ pub struct Description {
     pub national: String,
     /// `tel:+31-6-55500123`
     pub rfc3966: String,
+}
+
+/// The region of a number, in two letters, and its calling code; for one that no plan of a shared code has, the main
+/// region of the code.
+pub fn region(msisdn: Msisdn) -> Option<(String, i32)> {
+    let number = PhoneNumber::parse(format!("+{msisdn}"), None::<Region>).ok()?;
+    let main = || PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code);
+    let region = number.get_region_code().or_else(main)?.as_region_str().as_str().to_owned();
+    (region.len() == 2).then_some((region, number.country_code))
 }
 
 /// Describes any number; what is not known is left out.

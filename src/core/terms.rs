@@ -7,6 +7,7 @@ use super::account::{self, AccountId};
 use super::carrier::{self, CarrierId, Routes, longest_prefix};
 use super::change::{self, Kind};
 use super::money::{Amount, Currency};
+use super::network::Register;
 use super::phone::{Msisdn, Originator};
 use super::{Code, Result, Scope, Violation};
 use quick_cache::sync::Cache;
@@ -201,11 +202,17 @@ async fn read(rx: &mut Rx, id: &AccountId) -> Result<Terms> {
 pub struct Book {
     found: Cache<AccountId, (i64, Arc<Terms>)>,
     generation: AtomicI64,
+    /// Which network a number is of.
+    pub networks: Register,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Book { found: Cache::new(REMEMBERED_MAX), generation: AtomicI64::new(0) }
+        Book {
+            found: Cache::new(REMEMBERED_MAX),
+            generation: AtomicI64::new(0),
+            networks: Register::default(),
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use super::egress::{Egress, Outgoing};
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
 use crate::core::lease::{Holder, Lane};
 use crate::core::message::{Message, Status};
+use crate::core::network::Networks;
 use crate::core::secret::{Place, Vault};
+use crate::core::terms::Book;
 use crate::core::wake::Wake;
 use crate::core::{Error, Result, Timestamp};
 use futures_util::StreamExt;
@@ -34,6 +36,8 @@ const CALLS_MAX: usize = 16;
 pub struct Courier {
     /// Where callbacks stand.
     pub store: Store,
+    /// Knows the networks of numbers.
+    pub terms: Arc<Book>,
     /// Opens signing keys.
     pub vault: Vault,
     /// The only way out.
@@ -162,10 +166,11 @@ impl Courier {
         let key = self.vault.open(place, &batch.signing_key);
         let key = key.map_err(|_| Error::Internal("a signing key does not open".into()))?;
         let Batch { due, messages, legacy, .. } = batch;
+        let networks = &*self.terms.networks.all(&self.store).await?;
         let calls = by_recipient(due.into_iter().zip(messages)).into_iter().map(|calls| async {
             let mut attempts = Vec::with_capacity(calls.len());
             for (due, message) in calls {
-                attempts.push(self.call(due, message, &key, legacy).await);
+                attempts.push(self.call(due, message, networks, (&key, legacy)).await);
             }
             attempts
         });
@@ -177,12 +182,18 @@ impl Courier {
         Ok(true)
     }
 
-    async fn call(&self, due: Due, message: Option<Message>, key: &[u8], legacy: bool) -> Attempt {
+    async fn call(
+        &self,
+        due: Due,
+        message: Option<Message>,
+        networks: &Networks,
+        (key, legacy): (&[u8], bool),
+    ) -> Attempt {
         let at = Timestamp(self.clock.now_us());
         let rendered = due
             .rendered
             .clone()
-            .or_else(|| message.as_ref().and_then(|message| (self.dialect.render)(&due, message)));
+            .or_else(|| message.as_ref().and_then(|message| (self.dialect.render)(&due, message, networks)));
         let Some(url) = rendered else {
             let answer = Err("the URL cannot be called".to_owned());
             return Attempt { rendered: due.url.clone(), callback: due, at, took_ms: 0, answer };

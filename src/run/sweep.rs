@@ -3,7 +3,7 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, archive, callback, group, idempotency, lease, message, part};
+use crate::core::{Result, archive, callback, group, idempotency, lease, message, part, schedule};
 use std::time::Duration;
 use store::Store;
 
@@ -43,6 +43,7 @@ pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
 pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     let mut more = store.bulk((), group::sweep).await?;
     more |= store.bulk((), message::expand_some).await?;
+    more |= store.bulk((), schedule::release_some).await?;
     more |= store.bulk((), part::expire).await?;
     more |= store.bulk((), part::unpark).await?;
     if rare {

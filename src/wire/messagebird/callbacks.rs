@@ -1,14 +1,15 @@
 //! What customers' URLs are told, in MessageBird's shape: docs/spec/11-sms-webhooks.md.
 
-use super::messages::{coding_word, outcome};
+use super::messages::{coding_word, mccmnc, outcome};
 use super::signature;
 use crate::core::callback::{Dialect, Due, Kind, Signing};
 use crate::core::message::Message;
 use crate::core::money::Amount;
+use crate::core::network::Networks;
 
 /// The URL that a callback is told by: all of it stands in the query (sections 1.1 and 2.1). `None` for a URL that cannot
 /// be called.
-fn render(due: &Due, message: &Message) -> Option<String> {
+fn render(due: &Due, message: &Message, networks: &Networks) -> Option<String> {
     let id = message.id.to_string();
     let created = message.created.rfc3339_offset();
     let recipient = due.recipient.msisdn.to_string();
@@ -23,6 +24,7 @@ fn render(due: &Due, message: &Message) -> Option<String> {
             pairs.extend(reason.map(|reason| ("statusReason", reason.to_owned())));
             // Receivers read it as a number, so it is left out when there is none.
             pairs.extend(due.recipient.error.map(|code| ("statusErrorCode", code.to_string())));
+            pairs.extend(networks.of(due.recipient.msisdn).map(|network| ("mccmnc", mccmnc(network))));
             pairs.push(("messageLength", message.length.to_string()));
             pairs.push(("messagePartCount", message.parts.to_string()));
             pairs.push(("datacoding", coding_word(message.coding).to_owned()));

@@ -11,6 +11,7 @@ pub mod http;
 pub mod paying;
 pub mod process;
 pub mod record;
+pub mod shop;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
@@ -80,6 +81,7 @@ impl TestApp {
         let desk = Desk::new(store.clone(), clock.clone(), Wake::default(), CarrierId(1), holder);
         let courier = Courier {
             store: store.clone(),
+            terms: Arc::clone(&common.terms),
             vault: vault.clone(),
             egress: Egress::with(nowhere()).expect("a client"),
             dialect: DIALECT,
