@@ -126,10 +126,17 @@ pub struct Description {
 /// The region of a number, in two letters, and its calling code; for one that no plan of a shared code has, the main
 /// region of the code.
 pub fn region(msisdn: Msisdn) -> Option<(String, i32)> {
-    let number = PhoneNumber::parse(format!("+{msisdn}"), None::<Region>).ok()?;
-    let main = || PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code);
-    let region = number.get_region_code().or_else(main)?.as_region_str().as_str().to_owned();
-    (region.len() == 2).then_some((region, number.country_code))
+    let digits = msisdn.to_string();
+    // No code is the beginning of another. Most are of one country, whatever the plan says about the rest.
+    let code = |length: usize| digits.get(..length)?.parse::<i32>().ok();
+    let regions = |code| Some((code, PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(code)?));
+    let (calling_code, mut regions) = (1..=3).filter_map(code).find_map(regions)?;
+    let is_shared = regions.len() > 1;
+    let main = regions.next()?;
+    let own = || PhoneNumber::parse(format!("+{digits}"), None::<Region>).ok()?.get_region_code();
+    let region = if is_shared { own().unwrap_or(main) } else { main };
+    let region = region.as_region_str().as_str().to_owned();
+    (region.len() == 2).then_some((region, calling_code))
 }
 
 /// Describes any number; what is not known is left out.
