@@ -13,7 +13,7 @@ use super::message::{Coding, Format, MessageId, Reason, Recipient, Status};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::{AccountId, Error, Result, Scope, Timestamp};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -173,32 +173,23 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
     // All tenants: a carrier's lane is everybody's, in the order of time.
     on_shift(tx, shift).await?;
     let most = i64::try_from(*most).unwrap_or(i64::MAX);
-    let waiting: Vec<(PartId, String, String)> = tx
+    let now: Timestamp = tx.now();
+    let marked: Vec<(PartId, i64)> = tx
         .all(
             sql!(
-                "SELECT p.id, a.status, r.status FROM part p JOIN account a ON a.id = p.account
-                 JOIN account r ON r.id = p.root WHERE p.carrier = $1 AND p.marked = 0 ORDER BY p.id LIMIT $2"
+                "UPDATE part SET marked = CASE WHEN EXISTS (SELECT 1 FROM account a
+                     WHERE a.id IN (part.account, part.root) AND a.status = 'suspended') THEN -1 ELSE CAST($3 AS BIGINT) END
+                 WHERE carrier = $1 AND marked = 0 AND id IN (
+                     SELECT id FROM part WHERE carrier = $1 AND marked = 0 ORDER BY id LIMIT $2)
+                 RETURNING id, marked"
             ),
-            &[&shift.carrier, &most],
+            &[&shift.carrier, &most, &now],
         )
         .await?;
-    let Some((last, ..)) = waiting.last() else { return Ok(Vec::new()) };
-    let suspended = |status: &str| status == super::account::Status::Suspended.name();
-    let now: Timestamp = tx.now();
-    let mut taken = HashSet::new();
-    for (id, own, partners) in &waiting {
-        let parked = suspended(own) || suspended(partners);
-        let mark = if parked { PARKED } else { now.0 };
-        tx.put(
-            sql!("UPDATE part SET marked = $3 WHERE carrier = $1 AND id = $2 AND marked = 0"),
-            &[&shift.carrier, id, &mark],
-        )
-        .await?;
-        if !parked {
-            taken.insert(*id);
-        }
-    }
-    let marked: Vec<Part> = tx
+    let taken: HashSet<PartId> =
+        marked.iter().filter(|(_, mark)| *mark != PARKED).map(|(id, _)| *id).collect();
+    let (Some(first), Some(last)) = (taken.iter().min(), taken.iter().max()) else { return Ok(Vec::new()) };
+    let parts: Vec<Part> = tx
         .all(
             sql!(
                 "SELECT ",
@@ -206,11 +197,11 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
                 " WHERE p.carrier = $1 AND p.id >= $2 AND p.id <= $3 AND p.marked = $4 AND p.reference IS NULL
                  ORDER BY p.id"
             ),
-            &[&shift.carrier, &waiting[0].0, last, &now],
+            &[&shift.carrier, first, last, &now],
         )
         .await?;
     // One that an earlier turn of the same microsecond has marked is not this turn's.
-    Ok(marked.into_iter().filter(|part| taken.contains(&part.id)).collect())
+    Ok(parts.into_iter().filter(|part| taken.contains(&part.id)).collect())
 }
 
 /// Lets parts that were handed over by a process that is gone wait again, for a carrier that takes the same part twice
@@ -249,32 +240,33 @@ pub enum Answer {
 pub async fn answered(tx: &mut Tx, (shift, answers): &(Shift, Vec<(Part, Answer)>)) -> Result<()> {
     on_shift(tx, shift).await?;
     let mut money = Settlement::default();
+    let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     for (part, answer) in answers {
         match answer {
-            Answer::Accepted(reference) => {
-                // All tenants: a part is found by its carrier and its id.
-                let first = tx
-                    .exec(
-                        sql!(
-                            "UPDATE part SET reference = $3, expires = expires + $4
-                             WHERE carrier = $1 AND id = $2 AND marked > 0 AND reference IS NULL"
-                        ),
-                        &[&shift.carrier, &part.id, reference, &GRACE_US],
-                    )
-                    .await?;
-                if first == 1 {
-                    money.settle(part.charge());
-                    if part.number == 1 {
-                        report_sent(tx, part).await?;
-                    }
-                }
-            }
+            Answer::Accepted(reference) => accepted.push((part, reference)),
             Answer::Refused { reason, error } => {
-                let outcome = Outcome { status: Status::Failed, reason: *reason, error: *error };
-                finish(tx, shift.carrier, part, outcome, &mut money).await?;
+                refused.push((part, Outcome { status: Status::Failed, reason: *reason, error: *error }));
             }
         }
     }
+    // All tenants: a part is found by its carrier and its id.
+    let firsts = tx
+        .exec_each(
+            sql!(
+                "UPDATE part SET reference = $3, expires = expires + $4
+                 WHERE carrier = $1 AND id = $2 AND marked > 0 AND reference IS NULL"
+            ),
+            &accepted,
+            |(part, reference)| [&shift.carrier, &part.id, *reference, &GRACE_US],
+        )
+        .await?;
+    for ((part, _), _) in accepted.iter().zip(firsts).filter(|(_, first)| *first == 1) {
+        money.settle(part.charge());
+        if part.number == 1 {
+            report_sent(tx, part).await?;
+        }
+    }
+    finish(tx, shift.carrier, &refused, &mut money).await?;
     money.apply(tx).await
 }
 
@@ -316,93 +308,107 @@ pub struct Receipt {
 pub async fn reported(tx: &mut Tx, (carrier, receipts): &(CarrierId, Vec<Receipt>)) -> Result<usize> {
     // All tenants: a receipt finds its message by the carrier's reference.
     let mut money = Settlement::default();
+    let found: Vec<Option<Part>> = tx
+        .maybe_each(
+            sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.reference = $2"),
+            receipts,
+            |receipt| [carrier, &receipt.reference],
+        )
+        .await?;
+    let mut finished = Vec::new();
     let mut unknown = 0;
-    for Receipt { reference, outcome } in receipts {
-        let found: Option<Part> = tx
-            .maybe(
-                sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.reference = $2"),
-                &[carrier, reference],
-            )
-            .await?;
+    for (found, Receipt { outcome, .. }) in found.iter().zip(receipts) {
         match found {
             None => unknown += 1,
-            Some(part) if outcome.status.is_final() => {
-                finish(tx, *carrier, &part, *outcome, &mut money).await?;
-            }
-            Some(part) => buffered(tx, &part, *outcome).await?,
+            Some(part) if outcome.status.is_final() => finished.push((part, *outcome)),
+            Some(part) => buffered(tx, part, *outcome).await?,
         }
     }
+    finish(tx, *carrier, &finished, &mut money).await?;
     money.apply(tx).await?;
     Ok(unknown)
 }
 
-/// Removes a part and tells its recipient. Whoever removes the row first decides; its hold ends with it.
+/// Removes parts and tells their recipients. Whoever removes a row first decides; its hold ends with it.
 async fn finish(
     tx: &mut Tx,
     carrier: CarrierId,
-    part: &Part,
-    outcome: Outcome,
+    parts: &[(&Part, Outcome)],
     money: &mut Settlement,
 ) -> Result<()> {
     // All tenants: a part is found by its carrier and its id.
-    let gone: Option<bool> = tx
-        .maybe(
+    let gone: Vec<Option<bool>> = tx
+        .maybe_each(
             sql!("DELETE FROM part WHERE carrier = $1 AND id = $2 RETURNING reference IS NOT NULL"),
-            &[&carrier, &part.id],
+            parts,
+            |(part, _)| [&carrier, &part.id],
         )
         .await?;
-    let Some(accepted) = gone else { return Ok(()) };
-    if !accepted {
-        money.release(part.charge());
-    }
-    let ends = outcome.status != Status::Delivered || part.parts == 1;
-    let ended = if ends {
-        let ended = end(tx, part, outcome, 1).await?;
-        if !ended {
-            close_one(tx, part).await?;
+    let (mut ending, mut closing) = (Vec::new(), Vec::new());
+    for (ended @ (part, outcome), accepted) in parts.iter().zip(gone) {
+        let Some(accepted) = accepted else { continue };
+        if !accepted {
+            money.release(part.charge());
         }
-        ended
-    } else {
-        // The last of several delivered parts delivers the message, if none has failed.
-        close_one(tx, part).await? == Some(0) && end(tx, part, outcome, 0).await?
-    };
-    if ended { report(tx, part, outcome).await } else { Ok(()) }
+        let ends = outcome.status != Status::Delivered || part.parts == 1;
+        if ends { ending.push(*ended) } else { closing.push(*ended) }
+    }
+    let mut told = Vec::new();
+    let mut late = Vec::new();
+    for (ended, first) in ending.iter().zip(end(tx, &ending, 1).await?) {
+        if first { told.push(*ended) } else { late.push(*ended) }
+    }
+    close(tx, &late).await?;
+    // The last of several delivered parts delivers the message, if none has failed.
+    let open = close(tx, &closing).await?;
+    let last: Vec<_> =
+        closing.iter().zip(open).filter(|(_, open)| *open == Some(0)).map(|(ended, _)| *ended).collect();
+    told.extend(
+        last.iter().zip(end(tx, &last, 0).await?).filter(|(_, first)| *first).map(|(ended, _)| *ended),
+    );
+    for (part, outcome) in told {
+        report(tx, part, outcome).await?;
+    }
+    Ok(())
 }
 
-/// Gives a recipient its final status, unless it has one; `closed` parts are finished with it.
-async fn end(tx: &mut Tx, part: &Part, outcome: Outcome, closed: i64) -> Result<bool> {
+/// Gives recipients their final status; answers who had none yet. `closed` parts of each are finished with it.
+async fn end(tx: &mut Tx, parts: &[(&Part, Outcome)], closed: i64) -> Result<Vec<bool>> {
     let now: Timestamp = tx.now();
     let ended = tx
-        .exec(
+        .exec_each(
             sql!(
                 "UPDATE recipient SET status = $5, reason = $6, error = $7, changed = $8, open = open - $9
                  WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 AND status IN ('sent', 'buffered')"
             ),
-            &[
-                &part.scope.root,
-                &part.scope.account,
-                &part.message,
-                &part.to,
-                &outcome.status,
-                &outcome.reason,
-                &outcome.error,
-                &now,
-                &closed,
-            ],
+            parts, |(part, outcome)| {
+                [
+                    &part.scope.root,
+                    &part.scope.account,
+                    &part.message,
+                    &part.to,
+                    &outcome.status,
+                    &outcome.reason,
+                    &outcome.error,
+                    &now,
+                    &closed,
+                ]
+            },
         )
         .await?;
-    Ok(ended == 1)
+    Ok(ended.into_iter().map(|ended| ended == 1).collect())
 }
 
-/// Counts a finished part; answers how many are still open.
-async fn close_one(tx: &mut Tx, part: &Part) -> Result<Option<i64>> {
+/// Counts finished parts; answers how many of each recipient are still open.
+async fn close(tx: &mut Tx, parts: &[(&Part, Outcome)]) -> Result<Vec<Option<i64>>> {
     Ok(tx
-        .maybe(
+        .maybe_each(
             sql!(
                 "UPDATE recipient SET open = open - 1
                  WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 RETURNING open"
             ),
-            &[&part.scope.root, &part.scope.account, &part.message, &part.to],
+            parts,
+            |(part, _)| [&part.scope.root, &part.scope.account, &part.message, &part.to],
         )
         .await?)
 }
@@ -463,17 +469,26 @@ pub async fn expire(tx: &mut Tx, (): &()) -> Result<bool> {
             &[&now, &some],
         )
         .await?;
-    let mut money = Settlement::default();
-    for (carrier, id) in &over {
-        let part: Option<Part> =
-            tx.maybe(sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.id = $2"), &[carrier, id]).await?;
+    let parts: Vec<Option<Part>> = tx
+        .maybe_each(
+            sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.id = $2"),
+            &over,
+            |(carrier, id)| [carrier, id],
+        )
+        .await?;
+    let mut by_carrier: BTreeMap<CarrierId, Vec<(&Part, Outcome)>> = BTreeMap::new();
+    for ((carrier, _), part) in over.iter().zip(&parts) {
         let Some(part) = part else { continue };
         let (status, reason) = if part.accepted {
             (Status::Failed, Reason::NoReceipt)
         } else {
             (Status::Expired, Reason::Expired)
         };
-        finish(tx, *carrier, &part, Outcome { status, reason, error: None }, &mut money).await?;
+        by_carrier.entry(*carrier).or_default().push((part, Outcome { status, reason, error: None }));
+    }
+    let mut money = Settlement::default();
+    for (carrier, parts) in by_carrier {
+        finish(tx, carrier, &parts, &mut money).await?;
     }
     money.apply(tx).await?;
     Ok(over.len() == BATCH)

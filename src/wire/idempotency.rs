@@ -1,7 +1,8 @@
 //! `Idempotency-Key` on every POST: the same request under the same key counts once, and is answered alike.
 //!
-//! `wire::Service` looks for an earlier answer before the handler runs; a handler that makes something does so through
-//! [`Once::create`], which keeps the answer in the same unit.
+//! A handler that makes something does so through [`Once::create`], which keeps the answer in the same unit, or fails there
+//! if there is one already. `wire::Service` looks for an earlier answer when a handler failed: the usual request, which
+//! is the first under its key, pays no read.
 
 use super::refusal::Refusal;
 use super::{Context, Shared, State};

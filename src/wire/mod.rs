@@ -336,20 +336,20 @@ impl Service {
             if parts.method == Method::POST {
                 context.claim = idempotency::claim(entry.principal.scope, &parts, bytes.as_ref())?;
             }
-            let _turn = match context.claim {
-                Some(claim) => {
-                    let turn = self.state.under_way.begin(claim)?;
-                    if let Some(answer) = idempotency::earlier(&self.state, claim).await? {
-                        return Ok(answer);
-                    }
-                    Some(turn)
-                }
-                None => None,
-            };
+            let claim = context.claim;
+            let _turn = claim.map(|claim| self.state.under_way.begin(claim)).transpose()?;
             context.entry = Some(entry);
             parts.extensions.insert(Arc::new(context));
             let request = Request::from_parts(parts, Body::from(bytes.unwrap_or_default()));
-            run(router, request).await
+            let answered = run(router, request).await;
+            match claim {
+                // Whoever asks again does not succeed: the unit finds its key taken, if nothing stops it before that. So
+                // only then it is worth looking for the answer that was given.
+                Some(claim) if !answered.as_ref().is_ok_and(|answer| answer.status().is_success()) => {
+                    Box::pin(idempotency::earlier(&self.state, claim)).await?.map_or(answered, Ok)
+                }
+                _ => answered,
+            }
         })
         .await
     }

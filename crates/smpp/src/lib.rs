@@ -1,7 +1,20 @@
-//! The carrier protocol: what is spoken with those who bring short messages to phones.
+//! The carrier protocol: what is spoken with those who bring short messages to phones (SMPP 3.4), and what is in a short
+//! message.
 //!
-//! Knows nothing of accounts, money or SQL. So far it has the text: which alphabet a message can be sent in, and into
-//! which parts it falls.
+//! Knows nothing of accounts, money or SQL, and does no input or output: octets, time and commands go in, octets and
+//! events come out. [`session`] is a connection in either role; [`short_message`] what travels on it; [`encoding`] and
+//! [`text`] its characters; [`concatenation`] its parts; [`receipt`] what became of it.
 
+mod bind;
+pub mod concatenation;
+pub mod encoding;
+mod event;
+pub mod moment;
+mod octets;
+mod pdu;
+pub mod receipt;
+pub mod session;
+pub mod short_message;
 mod stand_in;
+pub mod status;
 pub mod text;

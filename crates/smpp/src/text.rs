@@ -147,7 +147,11 @@ pub fn parts(text: &str, alphabet: Alphabet) -> usize {
 /// The octets of each part, without user data header: septets, one an octet, escapes included; or UTF-16, big-endian.
 /// In GSM 03.38 something else stands for what the alphabet lacks.
 pub fn segment(text: &str, alphabet: Alphabet) -> Vec<Vec<u8>> {
-    let room = alphabet.room(text);
+    segment_within(text, alphabet, alphabet.room(text))
+}
+
+/// As [`segment`], in parts of at most so many units: septets, UTF-16 units.
+pub(crate) fn segment_within(text: &str, alphabet: Alphabet, room: usize) -> Vec<Vec<u8>> {
     let (mut parts, mut part, mut used) = (Vec::new(), Vec::new(), 0);
     for character in text.chars() {
         let units = alphabet.units(character);

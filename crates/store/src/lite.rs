@@ -107,8 +107,15 @@ impl Conn {
         }
     }
 
-    fn bind<'a>(&'a self, sql: &'static Sql, params: &[&dyn Param]) -> Result<CachedStatement<'a>, Error> {
-        let mut statement = self.db.prepare_cached(sql.lite).map_err(|e| failed(sql.at, &e))?;
+    fn prepare(&self, sql: &'static Sql) -> Result<CachedStatement<'_>, Error> {
+        self.db.prepare_cached(sql.lite).map_err(|e| failed(sql.at, &e))
+    }
+
+    fn bind(
+        statement: &mut CachedStatement<'_>,
+        sql: &'static Sql,
+        params: &[&dyn Param],
+    ) -> Result<(), Error> {
         let wanted = statement.parameter_count();
         if wanted != params.len() {
             return Err(Error::Parameters { at: sql.at, wanted, given: params.len() });
@@ -123,11 +130,19 @@ impl Conn {
             });
             statement.raw_bind_parameter(i + 1, value).map_err(|e| failed(sql.at, &e))?;
         }
-        Ok(statement)
+        Ok(())
     }
 
     pub(crate) fn rows<T: FromRow>(&self, sql: &'static Sql, params: &[&dyn Param]) -> Result<Vec<T>, Error> {
-        let mut statement = self.bind(sql, params)?;
+        Self::step(&mut self.prepare(sql)?, sql, params)
+    }
+
+    fn step<T: FromRow>(
+        statement: &mut CachedStatement<'_>,
+        sql: &'static Sql,
+        params: &[&dyn Param],
+    ) -> Result<Vec<T>, Error> {
+        Self::bind(statement, sql, params)?;
         let columns = statement.column_count();
         let mut rows = statement.raw_query();
         let mut out = Vec::new();
@@ -137,8 +152,36 @@ impl Conn {
         Ok(out)
     }
 
+    /// The rows of each answer.
+    pub(crate) fn rows_each<T: FromRow, const N: usize>(
+        &self,
+        sql: &'static Sql,
+        each: &[[&dyn Param; N]],
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let mut statement = self.prepare(sql)?;
+        each.iter().map(|params| Self::step(&mut statement, sql, params)).collect()
+    }
+
+    pub(crate) fn exec_each<const N: usize>(
+        &self,
+        sql: &'static Sql,
+        each: &[[&dyn Param; N]],
+    ) -> Result<Vec<u64>, Error> {
+        let mut statement = self.prepare(sql)?;
+        each.iter().map(|params| Self::run(&mut statement, sql, params)).collect()
+    }
+
     pub(crate) fn exec(&self, sql: &'static Sql, params: &[&dyn Param]) -> Result<u64, Error> {
-        let changed = self.bind(sql, params)?.raw_execute().map_err(|e| failed(sql.at, &e))?;
+        Self::run(&mut self.prepare(sql)?, sql, params)
+    }
+
+    fn run(
+        statement: &mut CachedStatement<'_>,
+        sql: &'static Sql,
+        params: &[&dyn Param],
+    ) -> Result<u64, Error> {
+        Self::bind(statement, sql, params)?;
+        let changed = statement.raw_execute().map_err(|e| failed(sql.at, &e))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 

@@ -1,7 +1,9 @@
 //! `SQLite`'s threads: the one that writes, and those that scan. (The one that checkpoints is in `lite_wal`.)
 //!
 //! **Group commit.** The writer takes units until its queue is empty, 256 are done or 12 ms are gone,
-//! commits once, and answers all of them after that. A savepoint around each unit lets it fail alone.
+//! commits once, and answers all of them after that. Units run bare: a savepoint around each cost a tenth
+//! of the writer's time. One that fails after it has written spoils the batch: all is undone, and this
+//! batch and some after it run with a savepoint around each unit, which lets it fail alone.
 //! Every batch begins `IMMEDIATE`: a transaction that reads first and writes later fails at once when
 //! another process writes in between.
 //!
@@ -30,6 +32,8 @@ pub(crate) const BATCH_UNITS: usize = 256;
 /// How long a batch takes more units. A commit costs some milliseconds, so shorter batches spend more on commits than
 /// whoever waits gains.
 const BATCH_TIME: Duration = Duration::from_millis(12);
+/// Batches that run with savepoints after one was spoilt: who makes units fail after writing does so again soon.
+const CAREFUL_BATCHES: u32 = 64;
 /// Another process's turn. Costs 3 % under full load.
 const PAUSE: Duration = Duration::from_micros(200);
 /// Threads for scans.
@@ -37,44 +41,79 @@ const SCAN_THREADS: usize = 2;
 /// Virtual machine steps of `SQLite` between two looks at the clock: some tens of microseconds.
 const SCAN_STEPS: i32 = 4_000;
 
-/// Runs one unit in its savepoint. An error means that the transaction itself is gone.
-fn unit(tx: &mut Tx, job: &mut dyn Job<Tx>, now_us: i64) -> Result<(), Error> {
+/// What became of a unit, its transaction aside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    /// It said `Ok`, and so did its statements.
+    Kept,
+    /// It failed by its own decision, or by a statement's error.
+    Failed,
+    /// It panicked or awaited something foreign: it is not run again.
+    Dead,
+}
+
+/// Runs one unit.
+fn run(tx: &mut Tx, job: &mut dyn Job<Tx>, now_us: i64) -> Ran {
     tx.start(now_us);
-    let control = |tx: &Tx, text| tx.lite().control(text).map_err(|e| failed(text, &e));
-    control(tx, "SAVEPOINT unit")?;
     let polled = catch_unwind(AssertUnwindSafe(|| job::inside(|| job.run(tx).now_or_never())));
-    let failure = match polled {
-        Ok(Some(true)) => tx.poison.clone(),
+    let (ran, failure) = match polled {
+        Ok(Some(true)) => match &tx.poison {
+            None => (Ran::Kept, None),
+            Some(swallowed) => (Ran::Failed, Some(swallowed.clone())),
+        },
         // The unit's own error is its answer.
-        Ok(Some(false)) => None,
-        Ok(None) => Some(Error::Foreign),
-        Err(_) => Some(Error::Panicked),
+        Ok(Some(false)) => (Ran::Failed, None),
+        Ok(None) => (Ran::Dead, Some(Error::Foreign)),
+        Err(_) => (Ran::Dead, Some(Error::Panicked)),
     };
-    let keep = failure.is_none() && matches!(polled, Ok(Some(true)));
     if let Some(failure) = failure {
         job.fail(failure);
     }
-    // Some errors (a full disk) end the whole transaction under the unit's feet.
-    if tx.lite().db.is_autocommit() {
-        return Err(tx
-            .poison
-            .clone()
-            .unwrap_or_else(|| Error::unavailable("SQLite gave up the transaction")));
-    }
-    if !keep {
+    ran
+}
+
+/// Runs one unit in its savepoint. An error means that the transaction itself is gone.
+fn guarded(tx: &mut Tx, job: &mut dyn Job<Tx>, now_us: i64) -> Result<(), Error> {
+    let control = |tx: &Tx, text| tx.lite().control(text).map_err(|e| failed(text, &e));
+    control(tx, "SAVEPOINT unit")?;
+    let ran = run(tx, job, now_us);
+    alive(tx)?;
+    if ran != Ran::Kept {
         control(tx, "ROLLBACK TO unit")?;
     }
     control(tx, "RELEASE unit")
 }
 
+/// Some errors (a full disk) end the whole transaction under the unit's feet.
+fn alive(tx: &Tx) -> Result<(), Error> {
+    if tx.lite().db.is_autocommit() {
+        let gone = || Error::unavailable("SQLite gave up the transaction");
+        Err(tx.poison.clone().unwrap_or_else(gone))
+    } else {
+        Ok(())
+    }
+}
+
+fn begin(tx: &Tx) -> Result<(), Error> {
+    tx.lite().control("BEGIN IMMEDIATE").map_err(|e| batch_error(&failed("BEGIN IMMEDIATE", &e)))
+}
+
+/// Batches that are still run with a savepoint around each unit.
+#[derive(Default)]
+pub(crate) struct Care(u32);
+
 /// Runs units in one transaction, answers them after its end. `next` is told whether there is room for
 /// more of the usual kind.
-fn batch(tx: &mut Tx, clock: &Clock, mut next: impl FnMut(bool) -> Option<Box<dyn Job<Tx>>>) {
+fn batch(
+    tx: &mut Tx,
+    clock: &Clock,
+    care: &mut Care,
+    mut next: impl FnMut(bool) -> Option<Box<dyn Job<Tx>>>,
+) {
     // Only a rollback that failed earlier can have left one open.
     tx.lite().reset();
-    if let Err(e) = tx.lite().control("BEGIN IMMEDIATE") {
+    if let Err(error) = begin(tx) {
         // Another process holds the file; those behind would wait as long for the same answer.
-        let error = batch_error(&failed("BEGIN IMMEDIATE", &e));
         // All are taken before one is told: who hears of it and tries again is not among them.
         let mut waiting = Vec::new();
         while let Some(job) = next(waiting.len() < BATCH_UNITS) {
@@ -86,13 +125,34 @@ fn batch(tx: &mut Tx, clock: &Clock, mut next: impl FnMut(bool) -> Option<Box<dy
         return;
     }
     let started = Instant::now();
-    let mut jobs = Vec::new();
+    let (mut jobs, mut dead) = (Vec::new(), Vec::new());
     let mut fate = Ok(());
+    let mut careful = care.0 > 0;
+    care.0 = care.0.saturating_sub(1);
     while fate.is_ok()
-        && let Some(mut job) = next(jobs.len() < BATCH_UNITS && started.elapsed() < BATCH_TIME)
+        && let Some(mut job) = next(jobs.len() + dead.len() < BATCH_UNITS && started.elapsed() < BATCH_TIME)
     {
-        fate = unit(tx, &mut *job, clock.now_us());
-        jobs.push(job);
+        if careful {
+            fate = guarded(tx, &mut *job, clock.now_us());
+            jobs.push(job);
+            continue;
+        }
+        let ran = run(tx, &mut *job, clock.now_us());
+        let spoilt = tx.wrote && ran != Ran::Kept;
+        match ran {
+            Ran::Kept | Ran::Failed => jobs.push(job),
+            Ran::Dead => dead.push(job),
+        }
+        fate = alive(tx);
+        if fate.is_ok() && spoilt {
+            // What it wrote cannot be told from what the others wrote: all is undone, and they run again.
+            (careful, care.0) = (true, CAREFUL_BATCHES);
+            tx.lite().reset();
+            fate = begin(tx);
+            for job in &mut jobs {
+                fate = fate.and_then(|()| guarded(tx, &mut **job, clock.now_us()));
+            }
+        }
     }
     if fate.is_ok() {
         fate = tx.lite().control("COMMIT").map_err(|e| match e.sqlite_error_code() {
@@ -105,6 +165,7 @@ fn batch(tx: &mut Tx, clock: &Clock, mut next: impl FnMut(bool) -> Option<Box<dy
     if let Err(error) = &fate {
         tracing::error!(%error, units = jobs.len(), "A batch was undone");
     }
+    dead.into_iter().for_each(<dyn Job<Tx>>::reply);
     for mut job in jobs {
         // What failed units saw was never committed either, so their own errors do not count.
         if let Err(error) = &fate {
@@ -128,7 +189,7 @@ pub(crate) fn refuse<H>(mut job: Box<dyn Job<H>>, error: &Error) {
 /// A batch of one, on the caller's thread ([`Store::inline`](crate::Store::inline)).
 pub(crate) fn alone(tx: &mut Tx, clock: &Clock, job: Box<dyn Job<Tx>>) {
     let mut job = Some(job);
-    batch(tx, clock, |_| job.take());
+    batch(tx, clock, &mut Care::default(), |_| job.take());
 }
 
 pub(crate) struct Writer {
@@ -136,6 +197,7 @@ pub(crate) struct Writer {
     clock: Clock,
     main: Queue<Tx>,
     bulk: Queue<Tx>,
+    care: Care,
     copier: Copier,
 }
 
@@ -152,6 +214,7 @@ impl Writer {
             clock: options.clock.clone(),
             main,
             bulk,
+            care: Care::default(),
             copier: Copier::start(path)?,
         })
     }
@@ -161,8 +224,8 @@ impl Writer {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         while let Some((first, first_is_bulk)) = self.wait(&waker) {
             let (mut first, mut bulk_done) = (Some(first), first_is_bulk);
-            let Self { tx, clock, main, bulk, .. } = &mut self;
-            batch(tx, clock, |more| {
+            let Self { tx, clock, main, bulk, care, .. } = &mut self;
+            batch(tx, clock, care, |more| {
                 if let Some(first) = first.take() {
                     return Some(first);
                 }

@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -94,6 +95,71 @@ impl Conn {
         let how = self.how(sql, &values).await?;
         let client = Arc::clone(&self.client);
         self.joined(sql.at, execute(&client, &how, &values)).await
+    }
+
+    /// The rows of each answer; all are sent before the first is awaited.
+    pub(crate) async fn rows_each<T: FromRow, const N: usize>(
+        &mut self,
+        sql: &'static Sql,
+        each: &[[&dyn Param; N]],
+    ) -> Result<Vec<Vec<T>>, Error> {
+        if self.gate.is_some() {
+            let mut all = Vec::with_capacity(each.len());
+            for params in each {
+                all.push(self.rows(sql, params).await?);
+            }
+            return Ok(all);
+        }
+        let answers =
+            self.each(sql, each, async |client, how, values| query(client, how, values).await).await?;
+        let decode = |rows: &Vec<tokio_postgres::Row>| {
+            rows.iter().map(|row| Row::pg(row, sql.at).decode()).collect::<Result<Vec<T>, Error>>()
+        };
+        answers.iter().map(decode).collect()
+    }
+
+    /// What each changed; all are sent before the first answer is awaited.
+    pub(crate) async fn exec_each<const N: usize>(
+        &mut self,
+        sql: &'static Sql,
+        each: &[[&dyn Param; N]],
+    ) -> Result<Vec<u64>, Error> {
+        if self.gate.is_some() {
+            let mut all = Vec::with_capacity(each.len());
+            for params in each {
+                all.push(self.exec(sql, params).await?);
+            }
+            return Ok(all);
+        }
+        self.each(sql, each, async |client, how, values| execute(client, how, values).await).await
+    }
+
+    async fn each<T, const N: usize>(
+        &mut self,
+        sql: &'static Sql,
+        each: &[[&dyn Param; N]],
+        run: impl AsyncFn(&Client, &How, &[Bound<'_>]) -> Result<T, DriverError>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::with_capacity(each.len());
+        for some in each.chunks(FLIGHT_MAX) {
+            let bound: Vec<[Bound<'_>; N]> =
+                some.iter().map(|row| row.map(|param| Bound(param.val()))).collect();
+            // The statement is the same for all; so are the kinds of its parameters, an absent value aside.
+            let mut how = None;
+            for values in &bound {
+                how = Some(self.how(sql, values).await?);
+            }
+            let Some(how) = how else { continue };
+            let client = Arc::clone(&self.client);
+            let (client, how) = (&*client, &how);
+            let answers = async {
+                // To the last, whatever failed: each answer is taken.
+                let answers = join_all(bound.iter().map(|values| run(client, how, values))).await;
+                answers.into_iter().collect::<Result<Vec<T>, DriverError>>()
+            };
+            all.extend(self.joined(sql.at, answers).await?);
+        }
+        Ok(all)
     }
 
     pub(crate) async fn put(&mut self, sql: &'static Sql, params: &[&dyn Param]) -> Result<(), Error> {

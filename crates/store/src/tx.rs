@@ -80,6 +80,41 @@ impl Rx {
         self.note(rows)
     }
 
+    /// The rows of one statement run for each of several items, in their order. On `PostgreSQL` all are
+    /// sent before the first answer is awaited: many cost one round trip.
+    pub async fn all_each<'i, T: FromRow, I, const N: usize>(
+        &mut self,
+        sql: &'static Sql,
+        items: &'i [I],
+        params: impl Fn(&'i I) -> [&'i dyn Param; N],
+    ) -> Result<Vec<Vec<T>>, Error> {
+        self.sound()?;
+        self.wrote |= !sql.reads();
+        let each: Vec<_> = items.iter().map(params).collect();
+        let rows = match &mut self.link {
+            Link::Lite(conn) => conn.rows_each(sql, &each),
+            Link::Pg(conn) => conn.rows_each(sql, &each).await,
+        };
+        self.note(rows)
+    }
+
+    /// Like [`Rx::all_each`], where each answer has at most one row.
+    ///
+    /// # Errors
+    /// [`Error::Several`] when one has more.
+    pub async fn maybe_each<'i, T: FromRow, I, const N: usize>(
+        &mut self,
+        sql: &'static Sql,
+        items: &'i [I],
+        params: impl Fn(&'i I) -> [&'i dyn Param; N],
+    ) -> Result<Vec<Option<T>>, Error> {
+        let all = self.all_each(sql, items, params).await?;
+        if all.iter().any(|rows| rows.len() > 1) {
+            return self.note(Err(Error::Several { at: sql.at }));
+        }
+        Ok(all.into_iter().map(|mut rows| rows.pop()).collect())
+    }
+
     /// Microseconds since the epoch, the same during the whole unit or read.
     pub fn now<T: From<i64>>(&self) -> T {
         T::from(self.now_us)
@@ -162,6 +197,23 @@ impl Tx {
         // A guard that let nothing through leaves nothing to undo.
         self.wrote |= !matches!(count, Ok(0));
         self.note(count)
+    }
+
+    /// Runs one statement for each of several items, in their order, and tells the number of rows that each changed. On `PostgreSQL` all are sent before the first answer is awaited: many cost one round trip.
+    pub async fn exec_each<'i, I, const N: usize>(
+        &mut self,
+        sql: &'static Sql,
+        items: &'i [I],
+        params: impl Fn(&'i I) -> [&'i dyn Param; N],
+    ) -> Result<Vec<u64>, Error> {
+        self.sound()?;
+        let each: Vec<_> = items.iter().map(params).collect();
+        let counts = match &mut self.rx.link {
+            Link::Lite(conn) => conn.exec_each(sql, &each),
+            Link::Pg(conn) => conn.exec_each(sql, &each).await,
+        };
+        self.wrote |= !matches!(&counts, Ok(counts) if counts.iter().all(|count| *count == 0));
+        self.note(counts)
     }
 
     /// Runs a statement whose count nobody looks at. On `PostgreSQL` it is sent now and awaited with a

@@ -231,7 +231,7 @@ impl Call<'_> {
         request.headers_mut().entry("host").or_insert("localhost".parse().expect("a host"));
         self.app.clock.advance(Duration::from_secs(1));
         let connection = Connection { peer: self.peer.parse().expect("an address"), is_tls: false };
-        let response = self.app.service.handle(connection, request).await;
+        let response = Box::pin(self.app.service.handle(connection, request)).await;
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
         Answer { status: parts.status, headers: parts.headers, body: body.into() }

@@ -22,6 +22,7 @@ both! {
     counts_are_exact_under_load
     time_and_ids
     units_compose
+    one_statement_for_many_rows
     closing_finishes_what_waits
     readers_cannot_write
     a_scan_has_a_limit
@@ -54,6 +55,36 @@ async fn a_failing_unit_is_undone_alone(db: Db) {
         assert_eq!(store.read(id, held).await, Ok(if id % 5 == 0 { None } else { Some(0) }));
     }
     assert_eq!(store.read((), count).await, Ok(40));
+}
+
+async fn raise_each(tx: &mut Tx, ids: &Vec<i64>) -> Result<(Vec<u64>, Vec<Option<i64>>), Error> {
+    let changed =
+        tx.exec_each(sql!("UPDATE account SET held = held + 1 WHERE id = $1"), ids, |id| [id]).await?;
+    let held = tx.maybe_each(sql!("SELECT held FROM account WHERE id = $1"), ids, |id| [id]).await?;
+    Ok((changed, held))
+}
+
+async fn lower_each(tx: &mut Tx, ids: &Vec<i64>) -> Result<Vec<u64>, Error> {
+    tx.exec_each(sql!("UPDATE account SET held = held - 1 WHERE id = $1"), ids, |id| [id]).await
+}
+
+async fn one_statement_for_many_rows(db: Db) {
+    let store = db.store().await;
+    for id in 1..=700 {
+        store.write(id, create).await.unwrap();
+    }
+    let raised = store.write(vec![1, 900, 2, 1], raise_each).await;
+    assert_eq!(raised, Ok((vec![1, 0, 1, 1], vec![Some(2), None, Some(1), Some(2)])), "in their order");
+    assert_eq!(store.write(Vec::new(), raise_each).await, Ok((Vec::new(), Vec::new())));
+    // More than fit between two looks at the answers.
+    let (changed, now) = store.write((3..=700).collect(), raise_each).await.unwrap();
+    assert_eq!((changed, now), (vec![1; 698], vec![Some(1); 698]));
+    // A row that fails, fails the unit with all the others.
+    let failed = store.write(vec![1, 2, 2, 3], lower_each).await.unwrap_err();
+    assert!(matches!(&failed, Error::Sql { at, .. } if at.contains("units.rs:")), "{failed}");
+    for (id, kept) in [(1, 2), (2, 1), (3, 1)] {
+        assert_eq!(store.read(id, held).await, Ok(Some(kept)));
+    }
 }
 
 async fn create_twice(tx: &mut Tx, id: &i64) -> Result<(), Error> {
