@@ -134,6 +134,7 @@ fn options(serve: &ServeSettings) -> Options {
         metrics_here: serve.metrics_listen.is_empty(),
         nameless_children: serve.nameless_children.unwrap_or(false),
         recipients_max: serve.recipients_max.unwrap_or(default.recipients_max),
+        reserved_originators: serve.reserved_originators.clone(),
         ..default
     }
 }

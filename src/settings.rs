@@ -113,6 +113,10 @@ pub struct ServeSettings {
     /// Most recipients of one message, those of its groups included [default: 50000].
     #[arg(long, env = "ROOKERY_RECIPIENTS_MAX", value_name = "COUNT")]
     pub recipients_max: Option<usize>,
+
+    /// Originators that no message may have, in letters of either case, such as the operator's own name. [default: none]
+    #[arg(long, env = "ROOKERY_RESERVED_ORIGINATORS", value_name = "NAMES", value_delimiter = ',')]
+    pub reserved_originators: Vec<String>,
 }
 
 /// How log lines look.
@@ -240,6 +244,7 @@ impl ServeSettings {
             allow_private_webhooks: self.allow_private_webhooks.or(other.allow_private_webhooks),
             nameless_children: self.nameless_children.or(other.nameless_children),
             recipients_max: self.recipients_max.or(other.recipients_max),
+            reserved_originators: list(self.reserved_originators, other.reserved_originators),
         }
     }
 

@@ -5,11 +5,13 @@ use crate::core::account::AccountId;
 use crate::core::carrier::{self, CarrierKind};
 use crate::core::error::{Error, Noun};
 use crate::core::inbound::{self, Inbound, Taken};
+use crate::core::network::{self, Network, Prefix};
 use crate::core::number::{self, Add, Form, LISTED_MAX, Number};
 use crate::core::phone::{self, Msisdn, Originator};
 use crate::installation::Installation;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(super) enum NumberCommand {
@@ -21,6 +23,9 @@ pub(super) enum NumberCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Tell which network the numbers with a prefix are of
+    #[command(subcommand)]
+    Prefixes(PrefixesCommand),
     /// Give a number to an account: what phones write to it becomes that account's
     ///
     /// Given to the same account again, its options are replaced.
@@ -108,6 +113,71 @@ enum FormName {
     Json,
 }
 
+#[derive(Subcommand)]
+pub(super) enum PrefixesCommand {
+    /// Add or replace prefixes from a file with a line PREFIX,MCC,MNC,OPERATOR for each
+    ///
+    /// Such as 316555,204,08,Examplecell. A first line that does not begin with a digit is passed over. Nothing is changed
+    /// if a line is wrong; prefixes that the file does not name stay as they are.
+    #[command(verbatim_doc_comment)]
+    Import {
+        /// The file, in UTF-8
+        file: PathBuf,
+    },
+    /// Remove all prefixes
+    Clear,
+}
+
+pub(super) async fn prefixes(installation: &Installation, command: PrefixesCommand) -> Outcome {
+    match command {
+        PrefixesCommand::Import { file } => {
+            let text = std::fs::read_to_string(&file);
+            let text = text.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+            let prefixes = read(&text).map_err(|why| Failure(format!("{}: {why}", file.display())))?;
+            for some in prefixes.chunks(network::IMPORT) {
+                installation.store.write(some.to_vec(), network::set_all).await?;
+            }
+            say(&format!("{} prefixes set", prefixes.len()));
+        }
+        PrefixesCommand::Clear => {
+            let mut gone = 0;
+            loop {
+                let some = installation.store.write((), network::clear_some).await?;
+                if some == 0 {
+                    break;
+                }
+                gone += some;
+            }
+            say(&format!("{gone} prefixes removed"));
+        }
+    }
+    Ok(())
+}
+
+/// The prefixes of a file, or which line is wrong and why.
+fn read(text: &str) -> Result<Vec<Prefix>, String> {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
+    let is_title = |at: usize, line: &str| at == 0 && !line.starts_with(|c: char| c.is_ascii_digit());
+    let mut prefixes = Vec::new();
+    for (at, line) in lines.filter(|(at, line)| !line.is_empty() && !is_title(*at, line)) {
+        let wrong = |why: String| format!("line {}: {why}", at + 1);
+        let mut fields = line.splitn(4, ',').map(str::trim);
+        let mut next = || fields.next().map(str::to_owned);
+        let (Some(digits), Some(mcc), Some(mnc), Some(operator)) = (next(), next(), next(), next()) else {
+            return Err(wrong("PREFIX,MCC,MNC,OPERATOR is needed, such as 316555,204,08,Examplecell".into()));
+        };
+        // A name with a comma stands in quotes.
+        let operator = match operator.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => operator,
+        };
+        let prefix = Prefix { digits, network: Network { mcc, mnc, operator } };
+        network::check(&prefix).map_err(|it| wrong(format!("{} {}", it.field, it.code)))?;
+        prefixes.push(prefix);
+    }
+    Ok(prefixes)
+}
+
 /// Without an installation: what is known about a number.
 pub(super) fn describe(msisdn: &str, json: bool) -> Outcome {
     let wrong = |_| Failure(format!("{msisdn}: 7 to 15 digits in international form are needed"));
@@ -152,6 +222,7 @@ pub(super) async fn run(installation: &Installation, command: NumberCommand) -> 
     let store = &installation.store;
     match command {
         NumberCommand::Describe { msisdn, json } => describe(&msisdn, json)?,
+        NumberCommand::Prefixes(command) => prefixes(installation, command).await?,
         NumberCommand::Add { msisdn, target } => {
             add(installation, receiving(&msisdn)?, None, target).await?;
         }

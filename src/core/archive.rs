@@ -2,8 +2,9 @@
 
 use super::contact::{self, ContactId};
 use super::message::{COLUMNS, Direction, Format, Message, MessageId, ROWS_MAX, Status, count};
+use super::money::Currency;
 use super::phone::Msisdn;
-use super::{AccountId, Error, Listing, Noun, Page, Result, Scope, Timestamp};
+use super::{AccountId, Error, Listing, Noun, Page, Result, Scope, Timestamp, schedule};
 use store::{Rx, Store, Tx, sql};
 
 /// A message with all its recipients.
@@ -45,25 +46,25 @@ async fn view(rx: &mut Rx, (scope, id): &(Scope, MessageId)) -> Result<Message> 
     Ok(message)
 }
 
-/// Takes a message out of every view. What is under way goes on, and its books stay; a sweep removes the rows later.
+/// Takes a message out of every view. What is under way goes on, and its books stay; what still waits for its hour is
+/// never sent. A sweep removes the rows later.
 pub async fn delete(tx: &mut Tx, (scope, id): &(Scope, MessageId)) -> Result<()> {
-    let hidden = tx
-        .exec(
+    let hidden: Option<(Option<Timestamp>, Currency)> = tx
+        .maybe(
             sql!(
-                "UPDATE message SET hidden = $4 WHERE root = $1 AND account = $2 AND id = $3 AND NOT hidden"
+                "UPDATE message SET hidden = $4 WHERE root = $1 AND account = $2 AND id = $3 AND NOT hidden
+                 RETURNING scheduled, currency"
             ),
-            &[&scope.root, &scope.account, id, &true],
+            &[&scope.root, &scope.account, &id, &true],
         )
         .await?;
-    if hidden == 0 {
-        return Err(Error::NotFound(Noun::Message));
-    }
+    let Some((scheduled, currency)) = hidden else { return Err(Error::NotFound(Noun::Message)) };
     tx.put(
         sql!("UPDATE tally SET messages = messages - 1 WHERE root = $1 AND account = $2"),
         &[&scope.root, &scope.account],
     )
     .await?;
-    Ok(())
+    if scheduled.is_some() { schedule::cancel(tx, scope, *id, currency).await } else { Ok(()) }
 }
 
 /// Which messages a list shows. All conditions together; an empty filter shows all.
@@ -239,6 +240,8 @@ pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
                      WHERE r.root = m.root AND r.account = m.account AND r.message = m.id AND r.open > 0)
                  AND NOT EXISTS (SELECT 1 FROM expansion e
                      WHERE e.root = m.root AND e.account = m.account AND e.message = m.id)
+                 AND NOT EXISTS (SELECT 1 FROM schedule s
+                     WHERE s.root = m.root AND s.account = m.account AND s.message = m.id)
                  ORDER BY m.created LIMIT $2"
             ),
             &[&before, &REMOVED_MAX],
@@ -292,9 +295,9 @@ pub async fn forget_bodies(tx: &mut Tx, (): &()) -> Result<bool> {
             sql!(
                 "UPDATE message SET body = '' WHERE root = $1 AND account = $2 AND id IN (
                      SELECT id FROM message WHERE root = $1 AND account = $2 AND id >= $3 AND id < $4 AND body <> ''
-                     ORDER BY id LIMIT $5)"
+                     AND (scheduled IS NULL OR scheduled < $5) ORDER BY id LIMIT $6)"
             ),
-            &[&root, &account, &begin, &end, &FORGOTTEN_MAX],
+            &[&root, &account, &begin, &end, &before, &FORGOTTEN_MAX],
         )
         .await?;
     // A forwarded text stands in what was sent as well.
@@ -308,7 +311,19 @@ pub async fn forget_bodies(tx: &mut Tx, (): &()) -> Result<bool> {
             &[&root, &account, &begin, &end, &FORGOTTEN_MAX],
         )
         .await?;
-    if emptied.max(cleared) < FORGOTTEN_MAX.unsigned_abs() {
+    // One for later counts from its hour: until then its text is needed.
+    let emptied_later = tx
+        .exec(
+            sql!(
+                "UPDATE message SET body = '' WHERE root = $1 AND account = $2 AND id IN (
+                     SELECT id FROM message WHERE root = $1 AND account = $2
+                     AND scheduled IS NOT NULL AND scheduled >= $3 AND scheduled < $4 AND body <> ''
+                     ORDER BY scheduled, id LIMIT $5)"
+            ),
+            &[&root, &account, &forgotten, &before, &FORGOTTEN_MAX],
+        )
+        .await?;
+    if emptied.max(emptied_later).max(cleared) < FORGOTTEN_MAX.unsigned_abs() {
         tx.put(
             sql!("UPDATE messaging SET forgotten = $3 WHERE root = $1 AND account = $2"),
             &[&root, &account, &before],

@@ -8,6 +8,7 @@
 use super::endpoint::{self, Standing};
 use super::lease::{Holder, Lane};
 use super::message::{self, Message, MessageId, Reason, Recipient, Status};
+use super::network::Networks;
 use super::rendered::Rendered;
 use super::signing_key::{self, Sealed};
 use super::words::words;
@@ -234,7 +235,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
 pub struct Dialect {
     /// The request that tells it, with times in the account's time zone where the vendor wants that; `None` for a URL that
     /// cannot be called.
-    pub render: fn(&Due, &Message, &str) -> Option<Rendered>,
+    pub render: fn(&Due, &Message, &Networks, &str) -> Option<Rendered>,
     /// The headers that prove where a call comes from.
     pub sign: fn(&Signing<'_>) -> Vec<(&'static str, String)>,
 }

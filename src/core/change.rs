@@ -11,6 +11,8 @@ pub enum Kind {
     Access,
     /// Settings, rates and routes.
     Terms,
+    /// Which network a number is of.
+    Networks,
 }
 
 impl Kind {
@@ -18,6 +20,7 @@ impl Kind {
         match self {
             Kind::Access => "access",
             Kind::Terms => "terms",
+            Kind::Networks => "networks",
         }
     }
 }

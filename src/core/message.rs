@@ -12,7 +12,9 @@ use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::terms::{Quote, Terms};
 use super::words::words;
-use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, callback, opt_out, part};
+use super::{
+    Code, Error, Noun, Result, Scope, Timestamp, Violation, binary, callback, opt_out, part, schedule,
+};
 use smpp::text::Alphabet;
 use std::collections::HashSet;
 use store::{FromRow, Row, Rx, Store, Tx, sql};
@@ -54,6 +56,8 @@ words! {
         Sms = "sms",
         /// Text that is shown at once and not kept.
         Flash = "flash",
+        /// Octets; its text is their hexadecimal digits.
+        Binary = "binary",
     }
 }
 
@@ -72,6 +76,8 @@ words! {
 words! {
     /// What has become of a message to one recipient.
     Status {
+        /// It waits for its hour.
+        Scheduled = "scheduled",
         /// On its way, or not handed over yet.
         Sent = "sent",
         /// The carrier has it and tries again.
@@ -144,10 +150,14 @@ pub struct Draft {
     pub body: String,
     /// What kind.
     pub format: Format,
+    /// The user data header of a binary one, in hexadecimal digits.
+    pub udh: Option<String>,
     /// Which alphabet.
     pub coding: Coding,
     /// 0 shows it at once.
     pub class: i64,
+    /// When to send it, if that is still to come.
+    pub scheduled: Option<Timestamp>,
     /// The account's own; without one nothing is reported.
     pub reference: Option<String>,
     /// Where its reports go, if not where the account's go.
@@ -164,8 +174,8 @@ pub struct Draft {
 
 /// One recipient with its price for each part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Planned {
-    to: Msisdn,
+pub(super) struct Planned {
+    pub(super) to: Msisdn,
     quote: Quote,
 }
 
@@ -174,18 +184,35 @@ const NOBODY: CarrierId = CarrierId(-1);
 
 impl Planned {
     fn opted_out(to: Msisdn) -> Self {
-        Planned { to, quote: Quote { price: Amount::ZERO, cost: Amount::ZERO, carrier: NOBODY, is_whole: false } }
+        Planned {
+            to,
+            quote: Quote { price: Amount::ZERO, cost: Amount::ZERO, carrier: NOBODY, is_whole: false },
+        }
     }
 
-    fn has_opted_out(&self) -> bool {
+    pub(super) fn has_opted_out(&self) -> bool {
         self.quote.carrier == NOBODY
+    }
+
+    /// Whether its carrier gets so many parts as one.
+    fn is_whole(&self, parts: i64) -> bool {
+        self.quote.is_whole && parts > 1
+    }
+
+    /// What must be finished until it is.
+    pub(super) fn open(&self, parts: i64) -> i64 {
+        match self {
+            refuses if refuses.has_opted_out() => 0,
+            whole if whole.is_whole(parts) => 1,
+            _ => parts,
+        }
     }
 }
 
 /// A message that can be accepted as it is: priced, counted and routed.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    scope: Scope,
+    pub(super) scope: Scope,
     currency: Currency,
     draft: Draft,
     length: i64,
@@ -206,6 +233,16 @@ pub fn alphabet(coding: Coding, body: &str) -> Alphabet {
 pub fn count_parts(coding: Coding, body: &str) -> std::result::Result<usize, Code> {
     let parts = smpp::text::parts(body, alphabet(coding, body));
     if parts <= PARTS_MAX { Ok(parts) } else { Err(Code::Invalid) }
+}
+
+impl Draft {
+    /// How many parts it takes, or that its body does not do.
+    pub fn count_parts(&self) -> std::result::Result<usize, Code> {
+        match self.format {
+            Format::Binary => binary::count_parts(&self.body, self.udh.as_deref(), PARTS_MAX),
+            Format::Sms | Format::Flash => count_parts(self.coding, &self.body),
+        }
+    }
 }
 
 /// Finds the recipients, prices them and looks for their carriers. Each number once; at most `recipients_max`.
@@ -230,7 +267,7 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
         refuses.or_else(|| terms.quote(to).map(|quote| Planned { to, quote }))
     };
     let recipients: Option<Vec<Planned>> = numbers.into_iter().map(priced).collect();
-    let parts = count_parts(draft.coding, &draft.body).map_err(|code| Violation::new("body", code))?;
+    let parts = draft.count_parts().map_err(|code| Violation::new("body", code))?;
     Ok(Plan {
         scope: terms.scope,
         currency: terms.currency,
@@ -256,7 +293,22 @@ impl Plan {
         self
     }
 
-    fn charge(&self, of: &[Planned]) -> Result<Charge> {
+    /// How many recipients it has.
+    pub fn recipients(&self) -> usize {
+        self.recipients.len()
+    }
+
+    /// The rows of its recipients and their parts.
+    pub(super) fn rows(&self) -> usize {
+        self.recipients.len().saturating_mul(rows_each(self.parts))
+    }
+
+    /// What it costs altogether.
+    pub(super) fn whole_charge(&self) -> Result<Charge> {
+        self.charge(&self.recipients)
+    }
+
+    pub(super) fn charge(&self, of: &[Planned]) -> Result<Charge> {
         let sum = |one: fn(&Quote) -> Amount| {
             let each = of.iter().map(|planned| one(&planned.quote).times(self.parts));
             each.sum::<Option<Amount>>().ok_or(Error::Balance)
@@ -268,6 +320,11 @@ impl Plan {
         let cost = if own { price } else { [price, above].into_iter().sum() };
         Ok(Charge { scope: self.scope, currency: self.currency, price, cost })
     }
+}
+
+/// Rows of a recipient and its parts.
+pub(super) fn rows_each(parts: i64) -> usize {
+    1 + usize::try_from(parts).unwrap_or(PARTS_MAX)
 }
 
 /// A recipient, as it is shown.
@@ -296,6 +353,8 @@ pub struct Message {
     pub direction: Direction,
     /// What kind.
     pub format: Format,
+    /// The user data header of a binary one, in hexadecimal digits.
+    pub udh: Option<String>,
     /// Whom it is from.
     pub originator: Originator,
     /// The text, as it was given.
@@ -322,12 +381,14 @@ pub struct Message {
     pub count: i64,
     /// When it was accepted.
     pub created: Timestamp,
+    /// When it was to be sent; `None` for at once.
+    pub scheduled: Option<Timestamp>,
     /// The recipients that have rows, by number.
     pub recipients: Vec<Recipient>,
 }
 
 pub(super) const COLUMNS: &str = "m.id, m.direction, m.kind, m.originator, m.body, m.reference, m.report_url, m.validity, m.gateway, \
-                       m.coding, m.class, m.length, m.parts, m.currency, m.recipients, m.created";
+                       m.coding, m.class, m.length, m.parts, m.currency, m.recipients, m.created, m.udh, m.scheduled";
 
 impl FromRow for Message {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
@@ -348,6 +409,8 @@ impl FromRow for Message {
             currency: row.next()?,
             count: row.next()?,
             created: row.next()?,
+            udh: row.next()?,
+            scheduled: row.next()?,
             recipients: Vec::new(),
         })
     }
@@ -368,15 +431,22 @@ impl FromRow for Recipient {
 
 /// Accepts a message: holds its price and puts it on its way, or refuses it whole.
 pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
+    ledger::hold(tx, &plan.whole_charge()?).await?;
+    put(tx, plan, plan.rows() <= ROWS_MAX).await
+}
+
+/// Writes a message whose price is held: at once with all rows of its recipients, or with its recipients packed.
+pub(super) async fn put(tx: &mut Tx, plan: &Plan, whole: bool) -> Result<Message> {
     let Plan { scope, currency, draft, length, parts, recipients } = plan;
-    ledger::hold(tx, &plan.charge(recipients)?).await?;
     let (id, now): (MessageId, Timestamp) = (tx.id(), tx.now());
     let sent_to = recipients.iter().find(|planned| !planned.has_opted_out());
     let gateway = draft.gateway.or(sent_to.map(|first| first.quote.carrier.0)).unwrap_or(0);
+    let later = draft.scheduled.filter(|at| *at > now);
     let message = Message {
         id,
         direction: Direction::Out,
         format: draft.format,
+        udh: draft.udh.clone(),
         originator: draft.originator.clone(),
         body: draft.body.clone(),
         reference: draft.reference.clone(),
@@ -390,21 +460,33 @@ pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
         currency: *currency,
         count: count(recipients.len()),
         created: now,
-        recipients: recipients.iter().map(|planned| fresh(planned, *parts, now)).collect(),
+        scheduled: draft.scheduled,
+        recipients: recipients
+            .iter()
+            .map(|planned| {
+                if later.is_some() {
+                    schedule::waiting(planned, *parts, now)
+                } else {
+                    fresh(planned, *parts, now)
+                }
+            })
+            .collect(),
     };
     insert(tx, scope, &message).await?;
-    let each = 1 + usize::try_from(*parts).unwrap_or(PARTS_MAX);
-    if recipients.len() * each <= ROWS_MAX {
+    let some = ROWS_MAX / rows_each(*parts);
+    if let Some(at) = later {
+        schedule::keep(tx, plan, &message, at, recipients.chunks(some)).await?;
+    } else if whole {
         expand(tx, scope, &message, recipients).await?;
     } else {
-        for (number, some) in recipients.chunks(ROWS_MAX / each).enumerate() {
+        for (number, some) in recipients.chunks(some).enumerate() {
             pack(tx, plan, id, count(number), some).await?;
         }
     }
     Ok(message)
 }
 
-fn fresh(planned: &Planned, parts: i64, now: Timestamp) -> Recipient {
+pub(super) fn fresh(planned: &Planned, parts: i64, now: Timestamp) -> Recipient {
     if planned.has_opted_out() {
         return Recipient {
             msisdn: planned.to,
@@ -434,8 +516,8 @@ async fn insert(tx: &mut Tx, scope: &Scope, message: &Message) -> Result<()> {
     tx.put(
         sql!(
             "INSERT INTO message (root, account, id, direction, kind, originator, body, reference, report_url, validity,
-             gateway, coding, class, length, parts, currency, recipients, hidden, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+             gateway, coding, class, length, parts, currency, recipients, hidden, created, udh, scheduled)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
         ),
         &[
             &scope.root,
@@ -457,13 +539,15 @@ async fn insert(tx: &mut Tx, scope: &Scope, message: &Message) -> Result<()> {
             &message.count,
             &false,
             &message.created,
+            &message.udh,
+            &message.scheduled,
         ],
     )
     .await?;
     Ok(())
 }
 
-async fn insert_recipient(
+pub(super) async fn insert_recipient(
     tx: &mut Tx,
     scope: &Scope,
     message: MessageId,
@@ -492,33 +576,44 @@ async fn insert_recipient(
     Ok(())
 }
 
-async fn expand(tx: &mut Tx, scope: &Scope, message: &Message, recipients: &[Planned]) -> Result<()> {
+/// When a message is given up, if no report comes: its validity runs from its hour.
+pub(super) fn expires(message: &Message) -> Timestamp {
+    let begin = message.scheduled.map_or(message.created, |at| at.max(message.created));
     let validity = message.validity.unwrap_or(VALIDITY_SECONDS);
-    let expires = Timestamp(message.created.0.saturating_add(validity.saturating_mul(1_000_000)));
+    Timestamp(begin.0.saturating_add(validity.saturating_mul(1_000_000)))
+}
+
+async fn expand(tx: &mut Tx, scope: &Scope, message: &Message, recipients: &[Planned]) -> Result<()> {
     for planned in recipients {
         let recipient = fresh(planned, message.parts, message.created);
-        if planned.has_opted_out() {
-            insert_recipient(tx, scope, message.id, &recipient, 0).await?;
-            report_refused(tx, scope, message, recipient).await?;
-            continue;
-        }
-        if planned.quote.is_whole && message.parts > 1 {
-            // One row for what the carrier gets in one piece, at the price of all parts.
-            insert_recipient(tx, scope, message.id, &recipient, 1).await?;
-            let Quote { price, cost, carrier, .. } = planned.quote;
-            let all = |each: Amount| each.times(message.parts).ok_or(Error::Balance);
-            let charge =
-                Charge { scope: *scope, currency: message.currency, price: all(price)?, cost: all(cost)? };
-            part::push(tx, carrier, charge, (message.id, planned.to, part::WHOLE), expires).await?;
-            continue;
-        }
-        insert_recipient(tx, scope, message.id, &recipient, message.parts).await?;
-        for number in 1..=message.parts {
-            let Planned { to, quote } = *planned;
-            let Quote { price, cost, carrier, .. } = quote;
-            let charge = Charge { scope: *scope, currency: message.currency, price, cost };
-            part::push(tx, carrier, charge, (message.id, to, number), expires).await?;
-        }
+        insert_recipient(tx, scope, message.id, &recipient, planned.open(message.parts)).await?;
+        push_parts(tx, scope, message, planned).await?;
+    }
+    Ok(())
+}
+
+/// Puts the parts to one recipient into its carrier's lane; who has opted out has none, and is reported on at once.
+pub(super) async fn push_parts(
+    tx: &mut Tx,
+    scope: &Scope,
+    message: &Message,
+    planned: &Planned,
+) -> Result<()> {
+    let Planned { to, quote: Quote { price, cost, carrier, .. } } = *planned;
+    let expires = expires(message);
+    let charge = Charge { scope: *scope, currency: message.currency, price, cost };
+    if planned.has_opted_out() {
+        let recipient = fresh(planned, message.parts, tx.now());
+        return report_refused(tx, scope, message, recipient).await;
+    }
+    if planned.is_whole(message.parts) {
+        // One row for what the carrier gets in one piece, at the price of all parts.
+        let all = |each: Amount| each.times(message.parts).ok_or(Error::Balance);
+        let charge = Charge { price: all(price)?, cost: all(cost)?, ..charge };
+        return part::push(tx, carrier, charge, (message.id, to, part::WHOLE), expires).await;
+    }
+    for number in 1..=message.parts {
+        part::push(tx, carrier, charge, (message.id, to, number), expires).await?;
     }
     Ok(())
 }
@@ -539,13 +634,7 @@ async fn report_refused(tx: &mut Tx, scope: &Scope, message: &Message, recipient
 
 async fn pack(tx: &mut Tx, plan: &Plan, id: MessageId, number: i64, some: &[Planned]) -> Result<()> {
     let Charge { price, cost, .. } = plan.charge(some)?;
-    let mut packed = Vec::with_capacity(some.len() * PACKED_BYTES);
-    for Planned { to, quote } in some {
-        let carrier = quote.carrier.0 << 1 | i64::from(quote.is_whole);
-        for value in [to.0, quote.price.0, quote.cost.0, carrier] {
-            packed.extend_from_slice(&value.to_be_bytes());
-        }
-    }
+    let packed = packed(some);
     let held_by_partner = Amount(cost.0.saturating_sub(price.0));
     tx.put(
         sql!(
@@ -558,7 +647,20 @@ async fn pack(tx: &mut Tx, plan: &Plan, id: MessageId, number: i64, some: &[Plan
     Ok(())
 }
 
-fn unpack(packed: &[u8]) -> Vec<Planned> {
+/// Recipients as bytes.
+pub(super) fn packed(some: &[Planned]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(some.len() * PACKED_BYTES);
+    for Planned { to, quote } in some {
+        let carrier = quote.carrier.0 << 1 | i64::from(quote.is_whole);
+        for value in [to.0, quote.price.0, quote.cost.0, carrier] {
+            packed.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+    packed
+}
+
+/// Recipients from bytes.
+pub(super) fn unpack(packed: &[u8]) -> Vec<Planned> {
     let (each, _) = packed.as_chunks::<PACKED_BYTES>();
     let planned = each.iter().map(|bytes| {
         let (values, _) = bytes.as_chunks::<8>();
@@ -630,6 +732,7 @@ pub(super) async fn receive(tx: &mut Tx, received: &Received) -> Result<(Message
         id,
         direction: Direction::In,
         format: Format::Sms,
+        udh: None,
         originator: from.clone(),
         body: body.clone(),
         reference: reference.clone(),
@@ -643,6 +746,7 @@ pub(super) async fn receive(tx: &mut Tx, received: &Received) -> Result<(Message
         currency: account.currency,
         count: 1,
         created: now,
+        scheduled: None,
         recipients: vec![recipient.clone()],
     };
     insert(tx, scope, &message).await?;
@@ -650,7 +754,8 @@ pub(super) async fn receive(tx: &mut Tx, received: &Received) -> Result<(Message
     Ok((id, recipient))
 }
 
-async fn header(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
+/// The message's common part, hidden or not.
+pub(super) async fn header(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
     for_callback(rx, scope, id).await?.ok_or(Error::NotFound(Noun::Message))
 }
 

@@ -96,7 +96,7 @@ pub struct Part {
     pub accepted: bool,
     /// Whom it is from.
     pub originator: Originator,
-    /// The whole message's text.
+    /// The whole message's text; the hexadecimal digits of a binary one.
     pub body: String,
     /// Its alphabet.
     pub coding: Coding,
@@ -104,12 +104,20 @@ pub struct Part {
     pub format: Format,
     /// The message's number of parts.
     pub parts: i64,
+    /// Its class (3GPP 23.038 section 4): 0 is shown at once.
+    pub class: i64,
+    /// The user data header that a binary message brings along, in hexadecimal digits.
+    pub udh: Option<String>,
+    /// Seconds for which it may be tried, if the message says so.
+    pub validity: Option<i64>,
+    /// When it is given up.
+    pub expires: Timestamp,
     /// Where its reports go, if it has a reference and somewhere to go.
     pub reports_to: Option<String>,
 }
 
 pub(super) const COLUMNS: &str = "p.id, p.root, p.account, p.message, p.msisdn, p.number, p.currency, p.price, p.cost, p.reference IS NOT NULL, \
-     m.originator, m.body, m.coding, m.kind, m.parts, \
+     m.originator, m.body, m.coding, m.kind, m.parts, m.class, m.udh, m.validity, p.expires, \
      CASE WHEN m.reference IS NULL THEN NULL ELSE COALESCE(m.report_url, s.report_url) END \
      FROM part p JOIN message m ON m.root = p.root AND m.account = p.account AND m.id = p.message \
      LEFT JOIN messaging s ON s.root = p.root AND s.account = p.account";
@@ -131,6 +139,10 @@ impl FromRow for Part {
             coding: row.next()?,
             format: row.next()?,
             parts: row.next()?,
+            class: row.next()?,
+            udh: row.next()?,
+            validity: row.next()?,
+            expires: row.next()?,
             reports_to: row.next::<Option<String>>()?.filter(|url| !url.is_empty()),
         })
     }

@@ -4,7 +4,7 @@
 //! formats) is told beside it and never refuses one: numbering plans change faster than releases.
 
 use super::error::Code;
-use rlibphonenumber::{PhoneNumber, PhoneNumberFormat, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, Region};
 
 /// A number in international form without plus, as an integer (3GPP 23.003 section 3.3: at most 15 digits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +121,22 @@ pub struct Description {
     pub national: String,
     /// `tel:+31-6-55500123`
     pub rfc3966: String,
+}
+
+/// The region of a number, in two letters, and its calling code; for one that no plan of a shared code has, the main
+/// region of the code.
+pub fn region(msisdn: Msisdn) -> Option<(String, i32)> {
+    let digits = msisdn.to_string();
+    // No code is the beginning of another. Most are of one country, whatever the plan says about the rest.
+    let code = |length: usize| digits.get(..length)?.parse::<i32>().ok();
+    let regions = |code| Some((code, PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(code)?));
+    let (calling_code, mut regions) = (1..=3).filter_map(code).find_map(regions)?;
+    let is_shared = regions.len() > 1;
+    let main = regions.next()?;
+    let own = || PhoneNumber::parse(format!("+{digits}"), None::<Region>).ok()?.get_region_code();
+    let region = if is_shared { own().unwrap_or(main) } else { main };
+    let region = region.as_region_str().as_str().to_owned();
+    (region.len() == 2).then_some((region, calling_code))
 }
 
 /// Describes any number; what is not known is left out.

@@ -9,4 +9,5 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "messages", sql: include_str!("../../migrations/0002_messages.sql") },
     Migration { version: 3, name: "hooks", sql: include_str!("../../migrations/0003_hooks.sql") },
     Migration { version: 4, name: "carriers", sql: include_str!("../../migrations/0004_carriers.sql") },
+    Migration { version: 5, name: "sms", sql: include_str!("../../migrations/0005_sms.sql") },
 ];

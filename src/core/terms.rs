@@ -7,6 +7,7 @@ use super::account::{self, AccountId};
 use super::carrier::CarrierId;
 use super::change::{self, Kind};
 use super::money::{Amount, Currency};
+use super::network::Register;
 use super::number::Form;
 use super::opt_out;
 use super::phone::{Msisdn, Originator};
@@ -252,11 +253,17 @@ async fn read(rx: &mut Rx, id: &AccountId) -> Result<Terms> {
 pub struct Book {
     found: Cache<AccountId, (i64, Arc<Terms>)>,
     generation: AtomicI64,
+    /// Which network a number is of.
+    pub networks: Register,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Book { found: Cache::new(REMEMBERED_MAX), generation: AtomicI64::new(0) }
+        Book {
+            found: Cache::new(REMEMBERED_MAX),
+            generation: AtomicI64::new(0),
+            networks: Register::default(),
+        }
     }
 }
 

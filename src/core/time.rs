@@ -53,6 +53,18 @@ impl Timestamp {
         )
     }
 
+    /// The same, and without an offset as a clock in a zone (an IANA name) shows it. An hour that the zone leaves out is the
+    /// one after it; one that it has twice is the first.
+    pub fn parse_in(text: &str, zone: &str) -> Option<Timestamp> {
+        Timestamp::parse(text).or_else(|| {
+            let text = text.trim();
+            let has_time = text.contains(':') && !text.ends_with(['Z', 'z', ']']);
+            let civil = text.parse::<jiff::civil::DateTime>().ok().filter(|_| has_time)?;
+            let at = civil.to_zoned(jiff::tz::TimeZone::get(zone).ok()?).ok()?;
+            Some(Timestamp(at.timestamp().as_microsecond()))
+        })
+    }
+
     /// `2024-03-05T08:15:30+00:00`: the form of the rest host (spec 00 section 8): numeric offset, no fraction.
     pub fn rfc3339_offset(self) -> String {
         let t = self.civil();
@@ -96,6 +108,30 @@ mod tests {
         let amsterdam = [winter, summer].map(|at| at.offset_seconds("Europe/Amsterdam"));
         assert_eq!((amsterdam, winter.offset_seconds("Nowhere")), ([3_600, 7_200], 0));
         assert_eq!(winter.digits(), "20240305081530");
+    }
+
+    #[test]
+    fn reads_an_accounts_own_clock() {
+        let wanted = Some(Timestamp(1_709_626_530_000_000));
+        for text in [
+            "2024-03-05T09:15:30",
+            "2024-03-05 09:15:30",
+            "2024-03-05T08:15:30Z",
+            "2024-03-05T08:15:30+00:00",
+        ] {
+            assert_eq!(Timestamp::parse_in(text, "Europe/Amsterdam"), wanted, "{text}");
+        }
+        assert_eq!(
+            Timestamp::parse_in("2024-03-05 09:15", "Europe/Amsterdam"),
+            Some(Timestamp(1_709_626_500_000_000))
+        );
+        // On 31 March 2024 clocks there went from two to three.
+        let three = Timestamp::parse("2024-03-31T01:30:00Z");
+        assert_eq!(Timestamp::parse_in("2024-03-31T02:30:00", "Europe/Amsterdam"), three);
+        for bad in ["", "2024-03-05", "09:15:30", "tomorrow", "2024-02-30T08:00:00", "2024-03-05T25:00:00"] {
+            assert_eq!(Timestamp::parse_in(bad, "Europe/Amsterdam"), None, "{bad}");
+        }
+        assert_eq!(Timestamp::parse_in("2024-03-05T09:15:30", "Nowhere/Town"), None);
     }
 
     #[test]

@@ -8,9 +8,11 @@ use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
 use crate::core::endpoint::{self, Heard, Turn};
 use crate::core::lease::{self, Holder, Lane};
 use crate::core::message::{Message, Status};
+use crate::core::network::Networks;
 use crate::core::rendered::Rendered;
 use crate::core::secret::Vault;
 use crate::core::signing_key::{self, Open};
+use crate::core::terms::Book;
 use crate::core::wake::Wake;
 use crate::core::{Result, Scope, Timestamp};
 use futures_util::StreamExt;
@@ -41,6 +43,8 @@ const SAID_MAX: usize = 1024;
 pub struct Courier {
     /// Where callbacks stand.
     pub store: Store,
+    /// Knows the networks of numbers.
+    pub terms: Arc<Book>,
     /// Opens signing keys.
     pub vault: Vault,
     /// The only way out.
@@ -170,13 +174,14 @@ impl Courier {
             legacy,
             zone: time_zone,
         };
+        let networks = &*self.terms.networks.all(&self.store).await?;
         let calls = by_recipient(due.into_iter().zip(messages)).into_iter().map(|calls| async {
             let mut attempts = Vec::with_capacity(calls.len());
             for (due, message) in calls {
                 if stops() {
                     break;
                 }
-                attempts.push(self.call(due, message, &seal).await);
+                attempts.push(self.call(due, message, networks, &seal).await);
             }
             attempts
         });
@@ -238,10 +243,10 @@ impl Courier {
         Ok(())
     }
 
-    async fn call(&self, due: Due, message: Option<Message>, seal: &Seal) -> Attempt {
+    async fn call(&self, due: Due, message: Option<Message>, networks: &Networks, seal: &Seal) -> Attempt {
         let at = Timestamp(self.clock.now_us());
         let rendered = due.rendered.as_deref().map(Rendered::parse).or_else(|| {
-            message.as_ref().and_then(|message| (self.dialect.render)(&due, message, &seal.zone))
+            message.as_ref().and_then(|message| (self.dialect.render)(&due, message, networks, &seal.zone))
         });
         let Some(rendered) = rendered else {
             let answer = Err("the URL cannot be called".to_owned());

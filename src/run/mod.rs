@@ -71,7 +71,7 @@ impl Tasks {
         let mut holder = Holder([0; 16]);
         entropy.fill(&mut holder.0);
         let mut running = JoinSet::new();
-        running.spawn(changes::watch(store.clone(), keys, terms, stopped.clone()));
+        running.spawn(changes::watch(store.clone(), keys, Arc::clone(&terms), stopped.clone()));
         running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
         if duties.submit {
             let (store, vault, clock, wake) = (store.clone(), vault.clone(), clock.clone(), wake.clone());
@@ -79,7 +79,7 @@ impl Tasks {
             running.spawn(submit::run(office, stopped.clone()));
         }
         if duties.deliver {
-            let courier = Courier { store, vault, egress, dialect, clock, entropy, holder };
+            let courier = Courier { store, terms, vault, egress, dialect, clock, entropy, holder };
             running.spawn(deliver::run(Arc::new(courier), wake, stopped));
         }
         Tasks { running, stop }

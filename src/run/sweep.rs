@@ -5,7 +5,7 @@ use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
     Result, archive, callback, endpoint, group, idempotency, inbound, lease, message, part, receipt,
-    signing_key,
+    schedule, signing_key,
 };
 use std::time::Duration;
 use store::Store;
@@ -46,6 +46,7 @@ pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
 pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     let mut more = store.bulk((), group::sweep).await?;
     more |= store.bulk((), message::expand_some).await?;
+    more |= store.bulk((), schedule::release_some).await?;
     more |= store.bulk((), part::expire).await?;
     more |= store.bulk((), part::unpark).await?;
     more |= store.bulk((), receipt::catch_up_all).await?;

@@ -91,6 +91,18 @@ impl Attributes {
         self
     }
 
+    /// The objects of a JSON array, each with the attributes that it holds itself; `None` in place of one that is no
+    /// object, and nothing at all if there is no such array.
+    pub fn into_objects(self, name: &str) -> Vec<Option<Attributes>> {
+        let Body::Object(mut object) = self.body else { return Vec::new() };
+        let Some(Value::Array(list)) = object.remove(name) else { return Vec::new() };
+        let one = |value| match value {
+            Value::Object(object) => Some(Attributes { body: Body::Object(object), query: Vec::new() }),
+            _ => None,
+        };
+        list.into_iter().map(one).collect()
+    }
+
     /// Begins to read, collecting everything that is wrong.
     pub fn reader(&self) -> Reader<'_> {
         Reader { attributes: self, violations: Vec::new() }

@@ -78,8 +78,10 @@ pub struct Options {
     pub metrics_here: bool,
     /// Whether a child account may be created without a name (docs/spec/02-partner-accounts.md section 2.1).
     pub nameless_children: bool,
-    /// Most recipients of one message, those of its groups included.
+    /// Most recipients of one message or batch, those of its groups included.
     pub recipients_max: usize,
+    /// Originators that nobody may use, such as the operator's own name (docs/spec/10-sms.md section 2.3).
+    pub reserved_originators: Vec<String>,
     /// The whole body of a request must have arrived within this time.
     pub body_within: Duration,
     /// A request whose body is there must have been answered within this time.
@@ -97,6 +99,7 @@ impl Default for Options {
             metrics_here: true,
             nameless_children: false,
             recipients_max: RECIPIENTS_MAX,
+            reserved_originators: Vec::new(),
             body_within: BODY_WITHIN,
             answered_within: ANSWERED_WITHIN,
         }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub enum Refusal {
     /// The domain refused.
     Core(Error),
+    /// Elements of a list break rules, each named by its place from 0.
+    Elements(Vec<(usize, Violation)>),
     /// No such path.
     NoSuchPath,
     /// The path exists and has other methods.

@@ -19,6 +19,10 @@ fn bodies(path: &str) -> Option<(Value, Value)> {
             json!({"originator": "Bakery", "recipients": "31655500011", "body": "secret words"}),
             json!({"originator": "Bakery", "recipients": "31655500011", "body": "other words"}),
         ),
+        "/messages/batches" => (
+            json!({"messages": [{"originator": "Bakery", "recipients": ["31655500011"], "body": "one"}]}),
+            json!({"messages": [{"originator": "Bakery", "recipients": ["31655500011"], "body": "two"}]}),
+        ),
         "/child-accounts" | "/v1/child-accounts" => (json!({"name": "One"}), json!({"name": "Two"})),
         _ => return None,
     })
@@ -56,10 +60,10 @@ async fn every_post_counts_once_under_a_key() {
             );
         }
         let second = post(&home, &path, "k-2", &other).await;
-        assert_ne!(second.expect(201)["id"], first.json()["id"], "{path}: another key is another request");
+        assert_ne!(second.expect(201), first.json(), "{path}: another key is another request");
         let made = |answer: &Answer| answer.json()["totalCount"].as_i64();
         if !path.contains("child-accounts") {
-            let list = home.read(&path).await;
+            let list = home.read(path.strip_suffix("/batches").unwrap_or(&path)).await;
             assert_eq!(made(&list), Some(2), "{path}");
         }
         home.app.settle().await;

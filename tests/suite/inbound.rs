@@ -1,7 +1,7 @@
 //! What phones write: whose it is, how it is forwarded (docs/spec/11-sms-webhooks.md section 2), and that it counts once.
 
+use crate::support::correspondent::{OWN, Shop, is_signed_by};
 use crate::support::customer::Call;
-use crate::support::shop::{OWN, Shop, is_signed_by};
 use rookery::core::account;
 use rookery::core::callback::CallbackId;
 use rookery::core::callback_log::{self, Stretch};

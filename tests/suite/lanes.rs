@@ -1,7 +1,7 @@
 //! The real loop that sends callbacks, with very many lanes, customers that never answer, and a stop in the middle of it.
 
+use crate::support::correspondent::Shop;
 use crate::support::customer::{Customer, SILENCE};
-use crate::support::shop::Shop;
 use futures_util::future::BoxFuture;
 use rookery::core::account::NewAccount;
 use rookery::core::callback::{self, About, Kind};
@@ -152,6 +152,7 @@ async fn a_lease_is_renewed_while_a_customer_takes_its_time() {
     push(&shop, &shop.sender, "slow", 1).await;
     let courier = Courier {
         store: shop.app.store.clone(),
+        terms: std::sync::Arc::clone(&shop.app.common.terms),
         vault: shop.app.vault.clone(),
         egress: all_to(&shop.customer, Duration::from_secs(6)),
         dialect: DIALECT,

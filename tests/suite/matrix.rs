@@ -629,6 +629,9 @@ fn body(endpoint: &Endpoint, objects: &Objects) -> Option<Value> {
         ("rest", "POST", "/messages") => {
             json!({"originator": "Grace", "recipients": [4_915_100_000_000 + fresh], "body": "Hello"})
         }
+        ("rest", "POST", "/messages/batches") => {
+            json!({"messages": [{"originator": "Grace", "recipients": [4_915_100_000_000 + fresh], "body": "Hello"}]})
+        }
         ("rest", "PATCH", "/groups/{id}") => json!({"name": "Renamed"}),
         ("rest", "PUT", "/groups/{id}") | ("rest", "PUT" | "DELETE", "/groups/{id}/contacts") => {
             json!({"ids": [contact]})

@@ -142,10 +142,9 @@ async fn create_refused() {
             vec![10; 7],
         ),
         (
-            "what is not served yet is refused",
-            json!({"originator": "Bakery", "recipients": to, "body": "Hi", "type": "binary",
-                "scheduledDatetime": "2030-01-01T00:00:00+00:00"}),
-            vec![10, 10],
+            "what is not served is refused",
+            json!({"originator": "Bakery", "recipients": to, "body": "Hi", "type": "premium"}),
+            vec![10],
         ),
     ];
     for (title, body, codes) in bodies {

@@ -1,6 +1,6 @@
 //! Who wants nothing more: told by text or by command, heeded when a message is accepted and again before it is handed over.
 
-use crate::support::shop::{CREDIT, OWN, PRICE, Shop};
+use crate::support::correspondent::{CREDIT, OWN, PRICE, Shop};
 use crate::support::test;
 use rookery::core::opt_out::{self, Source};
 use rookery::core::phone::Msisdn;

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 17] = [
+const TENANT_TABLES: [&str; 18] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -25,6 +25,7 @@ const TENANT_TABLES: [&str; 17] = [
     "message",
     "recipient",
     "expansion",
+    "schedule",
     "callback",
     "idempotency",
     "opt_out",

@@ -9,6 +9,7 @@ use crate::support::{TestApp, books, database::is_postgres};
 use futures_util::{StreamExt, stream};
 use rookery::core::account::{self, ChildOf, NewChild, Setting};
 use rookery::core::archive;
+use rookery::core::batch;
 use rookery::core::callback::{self, Attempt, Due};
 use rookery::core::carrier::CarrierId;
 use rookery::core::contact::{self, ContactId, Details, New, Patch};
@@ -29,7 +30,7 @@ use rookery::core::rendered::Rendered;
 use rookery::core::secret::{Secret, Vault};
 use rookery::core::signing_key::{self, Rotation};
 use rookery::core::terms::Book;
-use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate};
+use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate, schedule};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::stepped::Step;
@@ -80,13 +81,18 @@ enum Act {
     Rotate,
     AddNumber,
     Failed,
+    AcceptForLater,
+    AcceptBatch,
+    Cancel,
+    Release,
 }
 
 use Act::{
-    Accept, AcceptBelowCost, AcceptOnce, Add, AnswerNo, AnswerYes, Attempted, CreateChild, CreateContact,
-    CreateGroup, CreateKey, DeleteAccount, DeleteChild, DeleteContact, DeleteGroup, DeleteMessage,
-    DeletePartner, Expire, ImportKey, NameContact, NumberContact, Remove, RenameChild, RenameGroup, Report,
-    Resume, RevokeKey, SetRate, SetSigningKey, Suspend, Sweep, TakeBack, TakeLane, Terms, UpdatePartner,
+    Accept, AcceptBatch, AcceptBelowCost, AcceptForLater, AcceptOnce, Add, AnswerNo, AnswerYes, Attempted,
+    Cancel, CreateChild, CreateContact, CreateGroup, CreateKey, DeleteAccount, DeleteChild, DeleteContact,
+    DeleteGroup, DeleteMessage, DeletePartner, Expire, ImportKey, NameContact, NumberContact, Release,
+    Remove, RenameChild, RenameGroup, Report, Resume, RevokeKey, SetRate, SetSigningKey, Suspend, Sweep,
+    TakeBack, TakeLane, Terms, UpdatePartner,
 };
 
 /// Every unit against itself, and those against each other that touch the same rows.
@@ -181,6 +187,16 @@ const PAIRS: &[(Act, Act)] = &[
     (Act::AddNumber, DeleteAccount),
     (Act::Failed, Act::Failed),
     (Act::Failed, TakeLane(1)),
+    (AcceptForLater, AcceptForLater),
+    (AcceptForLater, Accept),
+    (AcceptBatch, AcceptBatch),
+    (AcceptBatch, Accept),
+    (AcceptBatch, AcceptBelowCost),
+    (Cancel, Cancel),
+    (Cancel, Accept),
+    (Cancel, AcceptBelowCost),
+    (Cancel, AnswerYes),
+    (Cancel, DeleteAccount),
 ];
 
 /// Those of which one works for everybody, so that only one world may be under way.
@@ -191,10 +207,15 @@ const FOR_ALL: &[(Act, Act)] = &[
     (Expire, Report(0, Status::Delivered)),
     (Expire, Report(1, Status::Failed)),
     (Expire, Accept),
+    (Release, Release),
+    (Release, Cancel),
+    (Release, Accept),
+    (Release, DeleteAccount),
 ];
 
-/// What both sides work on: a child with two contacts, of which the second is in a group, money, and three messages of two
-/// parts, which its own carrier has accepted, has been given, and has not seen. The money left covers one more.
+/// What both sides work on: a child with two contacts, of which the second is in a group, money, and four messages of two
+/// parts: its own carrier has accepted one, has been given one, and has not seen one, and one waits for its hour. The
+/// money left covers one more.
 #[derive(Clone)]
 struct World {
     scope: Scope,
@@ -204,7 +225,9 @@ struct World {
     secret: String,
     vault: Vault,
     carrier: CarrierId,
-    plans: [Plan; 3],
+    plans: [Plan; 4],
+    /// The message for later.
+    later: MessageId,
     /// The accepted message, its carrier's names for its parts, and what is told about it.
     accepted: MessageId,
     references: Vec<String>,
@@ -222,13 +245,24 @@ fn shift(carrier: CarrierId, holder: u8) -> Shift {
 
 /// A message to a number, planned under the account's terms of this moment.
 async fn plan(app: &TestApp, account: AccountId, to: i64, body: &str) -> Plan {
+    planned(app, account, (to, body), None).await
+}
+
+async fn planned(
+    app: &TestApp,
+    account: AccountId,
+    (to, body): (i64, &str),
+    scheduled: Option<Timestamp>,
+) -> Plan {
     let terms = Book::default().of(&app.store, account).await.expect("the terms");
     let draft = Draft {
         originator: Originator::parse("Rookery").expect("an originator"),
         body: body.into(),
         format: Format::Sms,
+        udh: None,
         coding: Coding::Plain,
         class: 1,
+        scheduled,
         reference: Some("mine".into()),
         report_url: Some("http://localhost/reports".into()),
         validity: None,
@@ -271,7 +305,7 @@ async fn world(app: &TestApp) -> World {
     let members = Members { scope, group, contacts: vec![contacts[1]] };
     app.store.write(members, group::add).await.expect("a member");
     for (account, amount) in
-        [(child.account.id, Amount(8 * PRICE + 19)), (partner, Amount(DEAR - PRICE + 10))]
+        [(child.account.id, Amount(10 * PRICE + 19)), (partner, Amount(DEAR - PRICE + 10))]
     {
         let grant = Grant { account, amount, currency: None };
         app.store.write(grant, ledger::grant).await.expect("a balance");
@@ -295,6 +329,9 @@ async fn world(app: &TestApp) -> World {
     send().await;
     let given = hand_over(app, carrier, false).await;
     send().await;
+    let hour = Timestamp(app.clock.now_us() + 86_400_000_000);
+    let later = planned(app, scope.account, (usual, &"x".repeat(200)), Some(hour)).await;
+    let waiting = app.store.write(later.clone(), message::accept).await.expect("a message for later").id;
     let over: Result<()> = app.store.write(carrier, time_is_over).await;
     over.expect("parts that may be given up");
     let callback = app.store.write((lane(app, scope).await, Holder([1; 16])), callback::take).await;
@@ -309,7 +346,8 @@ async fn world(app: &TestApp) -> World {
         secret: format!("imported-key-of-world-{number}"),
         vault,
         carrier,
-        plans: [long, short, below],
+        plans: [long, short, below, later],
+        later: waiting,
         accepted,
         references,
         callback,
@@ -508,6 +546,17 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
             let heard = Heard { lane: Lane(lane), standing: Standing::default(), attempts };
             endpoint::heard(tx, &heard).await?;
         }
+        AcceptForLater => drop(message::accept(tx, &world.plans[3]).await?),
+        AcceptBatch => {
+            let [_, short, below, _] = world.plans.clone();
+            batch::accept(tx, &vec![short, below]).await?;
+        }
+        Cancel => archive::delete(tx, &(scope, world.later)).await?,
+        Release => {
+            // The hour of this world's message alone has come.
+            tx.put(sql!("UPDATE schedule SET due = 0 WHERE root = $1"), &[&scope.root]).await?;
+            return schedule::release_some(tx, &()).await.map(|_| "done".into());
+        }
         other => unreachable!("{other:?} is not about messages"),
     }
     Ok("done".into())
@@ -552,6 +601,9 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
         .all(sql!("SELECT number, marked > 0, reference IS NOT NULL FROM part WHERE root = $1"), &[root])
         .await?;
     lines.extend(parts.iter().map(|row| format!("part {row:?}")));
+    let later: Vec<(i64, bool, i64, i64)> =
+        tx.all(sql!("SELECT number, listed, price, cost FROM schedule WHERE root = $1"), &[root]).await?;
+    lines.extend(later.iter().map(|row| format!("later {row:?}")));
     let callbacks: Vec<(String, bool, i64, String)> =
         tx.all(sql!("SELECT status, open, attempts, log FROM callback WHERE root = $1"), &[root]).await?;
     lines.extend(callbacks.iter().map(|row| format!("callback {row:?}")));

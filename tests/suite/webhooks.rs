@@ -1,7 +1,7 @@
 //! Callbacks looked back at and sent again, endpoints that are paused, and signing keys that change at a chosen moment.
 
+use crate::support::correspondent::{Shop, is_signed_by};
 use crate::support::customer::{Call, SAID};
-use crate::support::shop::{Shop, is_signed_by};
 use rookery::core::account;
 use rookery::core::callback::CallbackId;
 use rookery::core::callback_log::{self, Entry, ReplaySome, Stretch, first_id};

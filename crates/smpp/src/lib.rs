@@ -15,5 +15,6 @@ mod pdu;
 pub mod receipt;
 pub mod session;
 pub mod short_message;
+mod stand_in;
 pub mod status;
 pub mod text;

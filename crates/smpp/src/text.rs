@@ -4,6 +4,7 @@
 //! UCS-2 (6.2.3), which every phone reads as UTF-16. The sizes of parts are those of docs/spec/10-sms.md section 6:
 //! 140 octets, of which a concatenated part spends six on saying which one it is (3GPP TS 23.040, 9.2.3.24.1).
 
+use crate::stand_in::stand_in;
 use std::borrow::Cow;
 
 /// How a message's characters are written.
@@ -17,8 +18,6 @@ pub enum Alphabet {
 
 /// Announces a character of the extension table.
 const ESCAPE: u8 = 0x1B;
-/// Stands for a character that the alphabet lacks (docs/spec/10-sms.md section 6).
-const REPLACEMENT: char = '?';
 /// 3GPP TS 23.038, 6.2.1, by septet. The escape is no character; alone it is shown as a space (there, note 1).
 const DEFAULT: [char; 128] = [
     '@', '£', '$', '¥', 'è', 'é', 'ù', 'ì', 'ò', 'Ç', '\n', 'Ø', 'ø', '\r', 'Å', 'å', //
@@ -107,7 +106,7 @@ impl Alphabet {
             Alphabet::Gsm7 => match place(character) {
                 Some(Place::Default(septet)) => octets.push(septet),
                 Some(Place::Extension(septet)) => octets.extend([ESCAPE, septet]),
-                None => self.write(REPLACEMENT, octets),
+                None => self.write(stand_in(character), octets),
             },
             Alphabet::Ucs2 => {
                 let mut units = [0; 2];
@@ -122,12 +121,12 @@ pub fn is_gsm7(text: &str) -> bool {
     text.chars().all(|character| place(character).is_some())
 }
 
-/// The text with `?` in place of every character that GSM 03.38 lacks.
+/// The text with another character in place of every one that GSM 03.38 lacks: the letter without its mark, else `?`.
 pub fn replaced(text: &str) -> Cow<'_, str> {
     if is_gsm7(text) {
         return Cow::Borrowed(text);
     }
-    let known = |character| place(character).map_or(REPLACEMENT, |_| character);
+    let known = |character| place(character).map_or_else(|| stand_in(character), |_| character);
     Cow::Owned(text.chars().map(known).collect())
 }
 
@@ -146,7 +145,7 @@ pub fn parts(text: &str, alphabet: Alphabet) -> usize {
 }
 
 /// The octets of each part, without user data header: septets, one an octet, escapes included; or UTF-16, big-endian.
-/// In GSM 03.38 a `?` stands for what the alphabet lacks.
+/// In GSM 03.38 something else stands for what the alphabet lacks.
 pub fn segment(text: &str, alphabet: Alphabet) -> Vec<Vec<u8>> {
     segment_within(text, alphabet, alphabet.room(text))
 }
@@ -249,10 +248,17 @@ mod tests {
     #[test]
     fn what_the_alphabet_lacks_is_replaced() {
         assert!(is_gsm7("Él è lì: 5 €") && !is_gsm7("Él pagó"));
-        for lacking in ["ç", "`", "\t", "\u{1b}", "\0", "ё", "₭", "漢", "😀", "\u{a0}", "â"] {
+        for lacking in ["\u{1b}", "\0", "ё", "₭", "漢", "😀", "ʒ"] {
             assert!(!is_gsm7(lacking), "{lacking:?}");
             assert_eq!(replaced(lacking), "?", "{lacking:?}");
             assert_eq!(segment(lacking, Gsm7), [b"?"], "{lacking:?}");
+        }
+        for (lacking, instead) in
+            [("ç", "c"), ("`", "'"), ("\t", " "), ("\u{a0}", " "), ("â", "a"), ("ő", "ö")]
+        {
+            assert!(!is_gsm7(lacking), "{lacking:?}");
+            assert_eq!(replaced(lacking), instead, "{lacking:?}");
+            assert_eq!(decode(&segment(lacking, Gsm7)[0], Gsm7), instead, "{lacking:?}");
         }
         assert_eq!(replaced("a😀b"), "a?b");
         assert!(matches!(replaced("[€]"), Cow::Borrowed("[€]")));

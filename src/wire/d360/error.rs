@@ -55,6 +55,10 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("Internal error, the operator's log has it as request {request_id}"),
         ),
+        Refusal::Elements(violations) => {
+            details = Some(violations.iter().map(|(_, violation)| detail(violation)).collect());
+            (StatusCode::BAD_REQUEST, "Wrong payload".to_owned())
+        }
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "No such path".to_owned()),
         Refusal::MethodNotAllowed { allow } => {
             header = Some((ALLOW, allow.clone()));

@@ -1,11 +1,12 @@
 //! What customers' URLs are told, in MessageBird's shape: docs/spec/11-sms-webhooks.md.
 
-use super::messages::{coding_word, outcome};
+use super::messages::{coding_word, mccmnc, outcome};
 use super::signature;
 use crate::core::Timestamp;
 use crate::core::callback::{Dialect, Due, Kind, Signing};
 use crate::core::message::Message;
 use crate::core::money::Amount;
+use crate::core::network::Networks;
 use crate::core::number;
 use crate::core::rendered::Rendered;
 use serde_json::json;
@@ -15,14 +16,14 @@ use std::fmt::Write as _;
 type Pairs<'a> = Vec<(&'a str, String)>;
 
 /// The request that a callback is told by. `None` for a URL that cannot be called.
-fn render(due: &Due, message: &Message, zone: &str) -> Option<Rendered> {
+fn render(due: &Due, message: &Message, networks: &Networks, zone: &str) -> Option<Rendered> {
     let called = |pairs: &Pairs<'_>| {
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
         signature::canonical(&due.url, &pairs)
     };
     let inbound = || Inbound::new(due, message, zone);
     let body = match due.kind {
-        Kind::Status => return called(&report(due, message)).map(Rendered::get),
+        Kind::Status => return called(&report(due, message, networks)).map(Rendered::get),
         Kind::Inbound => return called(&inbound().documented()).map(Rendered::get),
         Kind::InboundForm => {
             let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(inbound().all()).finish();
@@ -34,7 +35,7 @@ fn render(due: &Due, message: &Message, zone: &str) -> Option<Rendered> {
 }
 
 /// A status report (section 1.1).
-fn report<'a>(due: &Due, message: &Message) -> Pairs<'a> {
+fn report<'a>(due: &Due, message: &Message, networks: &Networks) -> Pairs<'a> {
     let (status, reason) = outcome(&due.recipient);
     let mut pairs: Pairs<'_> = vec![
         ("id", message.id.to_string()),
@@ -46,6 +47,7 @@ fn report<'a>(due: &Due, message: &Message) -> Pairs<'a> {
     pairs.extend(reason.map(|reason| ("statusReason", reason.to_owned())));
     // Receivers read it as a number, so it is left out when there is none.
     pairs.extend(due.recipient.error.map(|code| ("statusErrorCode", code.to_string())));
+    pairs.extend(networks.of(due.recipient.msisdn).map(|network| ("mccmnc", mccmnc(network))));
     pairs.push(("messageLength", message.length.to_string()));
     pairs.push(("messagePartCount", message.parts.to_string()));
     pairs.push(("datacoding", coding_word(message.coding).to_owned()));

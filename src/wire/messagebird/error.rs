@@ -11,6 +11,7 @@ use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// The error array, alone in its object: C# cannot read a body with anything beside it.
@@ -28,12 +29,12 @@ struct Item {
     description: String,
     /// The attribute it is about.
     #[schema(required = true)]
-    parameter: Option<&'static str>,
+    parameter: Option<Cow<'static, str>>,
 }
 
 impl Item {
     fn new(code: u16, description: impl Into<String>, parameter: Option<&'static str>) -> Self {
-        Item { code, description: description.into(), parameter }
+        Item { code, description: description.into(), parameter: parameter.map(Cow::Borrowed) }
     }
 }
 
@@ -108,6 +109,11 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
             99,
             format!("Internal error, the operator's log has it as request {request_id}"),
         ),
+        Refusal::Elements(violations) => Rendered {
+            status: UNPROCESSABLE,
+            errors: violations.iter().map(|(at, violation)| element(*at, violation)).collect(),
+            header: None,
+        },
         Refusal::NoSuchPath => Rendered::one(NOT_FOUND, 98, "API not found"),
         Refusal::MethodNotAllowed { allow } => {
             Rendered::one(StatusCode::METHOD_NOT_ALLOWED, 98, "Method not allowed").with(ALLOW, allow.clone())
@@ -120,6 +126,17 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
             Rendered::one(StatusCode::REQUEST_TIMEOUT, 21, "Bad request (the body did not arrive in time)")
         }
     }
+}
+
+/// The place of a list's element stands before the attribute: `messages[1].recipients` (docs/spec/12-sms-batch.md).
+fn element(at: usize, broken: &Violation) -> Item {
+    let dot = if broken.field.is_empty() { "" } else { "." };
+    let parameter = format!("messages[{at}]{dot}{}", broken.field);
+    let mut item = violation(broken);
+    if broken.field.is_empty() {
+        item.description = format!("{parameter} {}", broken.code);
+    }
+    Item { parameter: Some(parameter.into()), ..item }
 }
 
 fn violation(violation: &Violation) -> Item {
@@ -175,6 +192,7 @@ pub(crate) fn render_partner(refusal: &Refusal, request_id: &str) -> Response<Bo
         Refusal::Core(
             Error::Limited { .. } | Error::Balance | Error::Unavailable(_) | Error::Internal(_),
         )
+        | Refusal::Elements(_)
         | Refusal::NoSuchPath
         | Refusal::MethodNotAllowed { .. }
         | Refusal::Malformed(_)

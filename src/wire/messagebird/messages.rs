@@ -1,4 +1,4 @@
-//! Messages: docs/spec/10-sms.md. What is not served yet is refused by name, never ignored.
+//! Messages: docs/spec/10-sms.md. What is not served is refused by name, never ignored.
 
 use super::error::Errors;
 use super::page::{self, List, PageParams};
@@ -9,9 +9,11 @@ use crate::core::message::{
     self, Coding, Direction, Draft, Format, Message, MessageId, NAMED_MAX, REFERENCE_MAX, Reason, Recipient,
     Status, VALIDITY_MAX,
 };
+use crate::core::network::{Network, Networks};
 use crate::core::phone::{Msisdn, Originator};
+use crate::core::schedule::{AHEAD_MAX_US, PAST_MAX_US};
 use crate::core::terms::Terms;
-use crate::core::{Code, Error, Listing, Noun, Page, Timestamp, partner, rehearse};
+use crate::core::{Code, Error, Listing, Noun, Page, Timestamp, binary, country, partner, rehearse};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, Reader, at_most, filled, integer};
 use crate::wire::caller::Caller;
@@ -40,9 +42,10 @@ pub(super) struct MessageBody {
     href: String,
     /// `mt` or `mo`.
     direction: &'static str,
-    /// `sms` or `flash`.
+    /// `sms`, `flash` or `binary`.
     r#type: &'static str,
     originator: String,
+    /// Hexadecimal digits if it is binary.
     body: String,
     #[schema(required = true)]
     reference: Option<String>,
@@ -66,7 +69,11 @@ pub(super) struct MessageBody {
 
 /// Nothing for texts.
 #[derive(Serialize, ToSchema)]
-struct TypeDetails {}
+struct TypeDetails {
+    /// The user data header of a binary message, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udh: Option<String>,
+}
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -85,7 +92,7 @@ struct RecipientBody {
     recipient: i64,
     #[schema(required = true)]
     originator: Option<i64>,
-    /// `sent`, `buffered`, `delivered`, `expired` or `delivery_failed`.
+    /// `scheduled`, `sent`, `buffered`, `delivered`, `expired` or `delivery_failed`.
     status: &'static str,
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     status_datetime: Option<Datetime>,
@@ -93,14 +100,33 @@ struct RecipientBody {
     status_reason: Option<&'static str>,
     #[schema(required = true)]
     status_error_code: Option<i64>,
+    /// In English.
+    #[schema(required = true)]
+    recipient_country: Option<&'static str>,
+    /// The calling code.
+    #[schema(required = true)]
+    recipient_country_prefix: Option<i32>,
+    /// If the operator's prefix file says.
+    #[schema(required = true)]
+    recipient_operator: Option<String>,
     message_length: i64,
     message_part_count: i64,
     price: Price,
+    /// If the network is known.
+    #[schema(required = true)]
+    mccmnc: Option<String>,
+    /// The network's, or the country's.
+    #[schema(required = true)]
+    mcc: Option<String>,
+    /// If the network is known.
+    #[schema(required = true)]
+    mnc: Option<String>,
 }
 
 /// The vendor's word.
 fn status_word(status: Status) -> &'static str {
     match status {
+        Status::Scheduled => "scheduled",
         Status::Sent => "sent",
         Status::Buffered => "buffered",
         Status::Delivered => "delivered",
@@ -136,6 +162,7 @@ pub(super) fn format_word(format: Format) -> &'static str {
     match format {
         Format::Sms => "sms",
         Format::Flash => "flash",
+        Format::Binary => "binary",
     }
 }
 
@@ -147,22 +174,33 @@ pub(super) fn coding_word(coding: Coding) -> &'static str {
     }
 }
 
+/// A network's code, for callbacks too.
+pub(super) fn mccmnc(network: &Network) -> String {
+    format!("{}{}", network.mcc, network.mnc)
+}
+
 impl MessageBody {
-    pub(super) fn new(message: Message, origin: &Origin) -> Self {
+    pub(super) fn new(message: Message, origin: &Origin, networks: &Networks) -> Self {
         let counted = |of: fn(Status) -> bool| {
             let found = message.recipients.iter().filter(|recipient| of(recipient.status)).count();
             i64::try_from(found).unwrap_or(i64::MAX)
         };
+        let waits = message.recipients.iter().any(|one| one.status == Status::Scheduled);
+        let is_unlisted = message.scheduled.is_some() && message.recipients.is_empty();
         let recipients = Recipients {
             total_count: message.count,
             // Everything that is not waiting for its hour (docs/spec/10-sms.md section 4).
-            total_sent_count: message.count,
+            total_sent_count: if waits || is_unlisted {
+                counted(|status| status != Status::Scheduled)
+            } else {
+                message.count
+            },
             total_delivered_count: counted(|status| status == Status::Delivered),
             total_delivery_failed_count: counted(|status| matches!(status, Status::Failed | Status::Expired)),
             items: message
                 .recipients
                 .iter()
-                .map(|recipient| RecipientBody::new(recipient, &message))
+                .map(|recipient| RecipientBody::new(recipient, &message, networks))
                 .collect(),
         };
         MessageBody {
@@ -179,11 +217,11 @@ impl MessageBody {
             report_url: message.report_url,
             validity: message.validity,
             gateway: message.gateway,
-            type_details: TypeDetails {},
+            type_details: TypeDetails { udh: message.udh },
             datacoding: coding_word(message.coding),
             // Java knows 0 and 1 only.
             mclass: message.class.min(1),
-            scheduled_datetime: None,
+            scheduled_datetime: message.scheduled.map(Datetime),
             created_datetime: Datetime(message.created),
             recipients,
         }
@@ -191,18 +229,27 @@ impl MessageBody {
 }
 
 impl RecipientBody {
-    fn new(recipient: &Recipient, message: &Message) -> Self {
+    fn new(recipient: &Recipient, message: &Message, networks: &Networks) -> Self {
         let (status, status_reason) = outcome(recipient);
+        let country = country::of(recipient.msisdn);
+        let network = networks.of(recipient.msisdn);
+        let mcc = network.map(|network| network.mcc.as_str()).or_else(|| country?.mcc);
         RecipientBody {
             recipient: recipient.msisdn.0,
             originator: None,
             status,
-            status_datetime: Some(Datetime(recipient.changed)),
+            status_datetime: (recipient.status != Status::Scheduled).then_some(Datetime(recipient.changed)),
             status_reason,
             status_error_code: recipient.error,
+            recipient_country: country.map(|country| country.name),
+            recipient_country_prefix: country.map(|country| country.calling_code),
+            recipient_operator: network.map(|network| network.operator.clone()),
             message_length: message.length,
             message_part_count: message.parts,
             price: Price::new(recipient.price, message.currency),
+            mccmnc: network.map(mccmnc),
+            mcc: mcc.map(str::to_owned),
+            mnc: network.map(|network| network.mnc.clone()),
         }
     }
 }
@@ -211,17 +258,21 @@ impl RecipientBody {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what the reader takes")]
-struct MessageRequest {
+pub(super) struct MessageRequest {
     /// A number, or 3 to 11 letters and digits. Required unless the account has a default.
     originator: Option<String>,
-    /// At most 1377 characters, or 603 in unicode.
+    /// At most 1377 characters, or 603 in unicode; of a binary message hexadecimal digits of at most 1206 octets, or of
+    /// 140 together with its header.
     body: String,
     /// Numbers or ids of groups, at most 50: an array, repeated fields, or one text with commas.
     recipients: Option<Vec<String>>,
     /// Groups whose contacts get it.
     group_ids: Option<Vec<String>>,
-    /// `sms` or `flash`.
+    /// `sms`, `flash` or `binary`.
     r#type: Option<String>,
+    /// `udh`: the user data header of a binary message, in hexadecimal digits. Such a message is one part.
+    #[schema(value_type = Option<Object>)]
+    type_details: Option<String>,
     /// The caller's own; without one nothing is reported.
     #[schema(max_length = 128)]
     reference: Option<String>,
@@ -237,6 +288,9 @@ struct MessageRequest {
     /// 0 is shown at once.
     #[schema(minimum = 0, maximum = 3)]
     mclass: Option<i64>,
+    /// When to send it, at most a year ahead; without an offset in the account's time zone.
+    #[schema(format = DateTime)]
+    scheduled_datetime: Option<String>,
 }
 
 /// A number, or a group's id in its place; anything else is passed over (docs/spec/10-sms.md section 2.2).
@@ -258,51 +312,78 @@ fn report_url(text: &str) -> Result<Option<String>, Code> {
     partner::check_url(text).map(|()| Some(text.to_owned()).filter(|url| !url.is_empty()))
 }
 
+/// The hour for which a message is meant.
+fn scheduled(terms: &Terms, now: Timestamp) -> impl Fn(&str) -> Result<Timestamp, Code> {
+    let (past, ahead) = (now.0.saturating_sub(PAST_MAX_US), now.0.saturating_add(AHEAD_MAX_US));
+    move |text| {
+        let at = Timestamp::parse_in(text, &terms.messaging.time_zone).ok_or(Code::Invalid)?;
+        if (past..=ahead).contains(&at.0) { Ok(at) } else { Err(Code::Invalid) }
+    }
+}
+
+/// What a request is read under.
+pub(super) struct Reading<'a> {
+    pub(super) terms: &'a Terms,
+    pub(super) now: Timestamp,
+    /// Originators that nobody may use.
+    pub(super) reserved: &'a [String],
+}
+
 /// Reads a request in the order that its errors have: recipients, originator, and only then the body.
-fn read(attributes: &Attributes, terms: &Terms) -> Result<Draft, Refusal> {
+pub(super) fn read(attributes: &Attributes, under: &Reading<'_>) -> Result<Draft, Refusal> {
+    let Reading { terms, now, reserved } = *under;
     let mut reader = attributes.reader();
     let (numbers, groups) = recipients(&mut reader);
+    let allowed = |text: &str| {
+        let is_reserved = reserved.iter().any(|name| name.eq_ignore_ascii_case(text.trim()));
+        if is_reserved { Err(Code::Invalid) } else { Originator::parse(text) }
+    };
     let originator = match &terms.messaging.originator {
         Some(default) => {
-            let given = reader.optional(&["originator"], filled(Originator::parse)).flatten();
+            let given = reader.optional(&["originator"], filled(allowed)).flatten();
             Some(given.unwrap_or_else(|| default.clone()))
         }
-        None => reader.required(&["originator"], Originator::parse),
+        None => reader.required(&["originator"], allowed),
     };
     let format = reader.optional(&["type"], filled(format)).flatten().unwrap_or(Format::Sms);
     let coding = reader.optional(&["datacoding"], filled(coding)).flatten().unwrap_or(Coding::Plain);
-    let body = if reader.is_clean() {
-        let body = |text: &str| {
-            if text.is_empty() {
-                return Err(Code::Required);
-            }
-            message::count_parts(coding, text).map(|_| text.to_owned())
-        };
-        reader.required(&["body"], body)
-    } else {
-        None
-    };
+    let may_have_body = reader.is_clean();
+    let mut udh = None;
+    if format == Format::Binary {
+        let header = |text: &str| binary::check_header(text).map(|()| text.to_owned());
+        udh = reader.optional(&["typeDetails.udh"], filled(header)).flatten();
+    }
+    let body = |text: &str| if text.is_empty() { Err(Code::Required) } else { Ok(text.to_owned()) };
+    let body = if may_have_body { reader.required(&["body"], body) } else { None };
     let class = reader.optional(&["mclass"], filled(integer(0, 3))).flatten();
     let draft = Draft {
         originator: originator.unwrap_or(Originator::from(Msisdn(0))),
         body: body.unwrap_or_default(),
         format,
+        udh,
         coding,
         class: if format == Format::Flash { 0 } else { class.unwrap_or(1) },
+        scheduled: None,
+        reference: None,
+        report_url: None,
+        validity: None,
+        gateway: None,
+        numbers,
+        groups,
+    };
+    if may_have_body && let Err(code) = draft.count_parts() {
+        reader.reject("body", code);
+    }
+    let draft = Draft {
         reference: reader
             .optional(&["reference"], at_most(REFERENCE_MAX))
             .filter(|reference| !reference.is_empty()),
         report_url: reader.optional(&["reportUrl"], report_url).flatten(),
         validity: reader.optional(&["validity"], filled(integer(1, VALIDITY_MAX))).flatten(),
         gateway: reader.optional(&["gateway"], filled(integer(0, i64::from(i32::MAX)))).flatten(),
-        numbers,
-        groups,
+        scheduled: reader.optional(&["scheduledDatetime"], filled(scheduled(terms, now))).flatten(),
+        ..draft
     };
-    // To send at once what was meant for later would be worse than to refuse it.
-    reader.optional(
-        &["scheduledDatetime"],
-        |text| if text.is_empty() { Ok(()) } else { Err(Code::Unsupported) },
-    );
     reader.finish()?;
     Ok(draft)
 }
@@ -311,13 +392,20 @@ fn format(text: &str) -> Result<Format, Code> {
     match text {
         "sms" => Ok(Format::Sms),
         "flash" => Ok(Format::Flash),
-        "binary" | "premium" => Err(Code::Unsupported),
+        "binary" => Ok(Format::Binary),
+        // To send without its tariff what a phone's owner should pay for would be worse than to refuse it.
+        "premium" => Err(Code::Unsupported),
         _ => Err(Code::Invalid),
     }
 }
 
 fn coding(text: &str) -> Result<Coding, Code> {
     Coding::ALL.iter().copied().find(|coding| coding_word(*coding) == text).ok_or(Code::Invalid)
+}
+
+/// What a request of this moment is read under.
+pub(super) fn reading<'a>(state: &'a Shared, terms: &'a Terms) -> Reading<'a> {
+    Reading { terms, now: Timestamp(state.now_us()), reserved: &state.options.reserved_originators }
 }
 
 /// Send a message
@@ -333,14 +421,15 @@ async fn create(
     attributes: Attributes,
 ) -> Result<Response, Refusal> {
     let terms = state.terms.of(&state.store, caller.scope.account).await?;
-    let draft = read(&attributes, &terms)?;
+    let draft = read(&attributes, &reading(&state, &terms))?;
+    let networks = state.terms.networks.all(&state.store).await?;
     let plan = message::plan(&state.store, &terms, draft, state.options.recipients_max).await?;
     if caller.is_test {
         let made = rehearse(&state.store, plan.free(), message::accept).await?;
-        return Ok(super::Created(MessageBody::new(made, &origin)).into_response());
+        return Ok(super::Created(MessageBody::new(made, &origin, &networks)).into_response());
     }
-    let response =
-        once.create(&state, plan, message::accept, move |message| MessageBody::new(message, &origin)).await?;
+    let body = move |message| MessageBody::new(message, &origin, &networks);
+    let response = once.create(&state, plan, message::accept, body).await?;
     state.wake.parts();
     Ok(response)
 }
@@ -381,19 +470,17 @@ fn filter(reader: &mut Reader<'_>) -> Option<Filter> {
         "mo" => Ok(Direction::In),
         _ => Err(Code::Invalid),
     };
+    let status =
+        |text: &str| Status::ALL.iter().copied().find(|s| status_word(*s) == text).ok_or(Code::Invalid);
     // `None` is a word of the vendor's that no message here has.
-    let status = |text: &str| match text {
-        "scheduled" => Ok(None),
-        _ => Status::ALL.iter().copied().find(|s| status_word(*s) == text).map(Some).ok_or(Code::Invalid),
-    };
     let kind = |text: &str| match text {
-        "binary" | "premium" => Ok(None),
+        "premium" => Ok(None),
         _ => format(text).map(Some),
     };
     let time = |text: &str| Timestamp::parse(text).ok_or(Code::Invalid);
     let status = reader.optional(&["status"], filled(status)).flatten();
     let format = reader.optional(&["type"], filled(kind)).flatten();
-    nothing |= matches!(status, Some(None)) || matches!(format, Some(None));
+    nothing |= matches!(format, Some(None));
     let contact = reader.optional(&["contact_id"], filled(|text| Ok(text.parse().ok()))).flatten();
     nothing |= matches!(contact, Some(None));
     let text = |text: &str| at_most(message::REFERENCE_MAX)(text);
@@ -406,7 +493,7 @@ fn filter(reader: &mut Reader<'_>) -> Option<Filter> {
         contact: contact.flatten(),
         direction: reader.optional(&["direction"], filled(direction)).flatten(),
         format: format.flatten(),
-        status: status.flatten(),
+        status,
         text: reader.optional(&["searchterm"], filled(text)).flatten(),
         from: reader.optional(&["from"], filled(time)).flatten(),
         until: reader.optional(&["until"], filled(time)).flatten(),
@@ -438,17 +525,20 @@ async fn list(
         None => Listing { items: Vec::new(), total: 0 },
     };
     let shown: Vec<(&str, &str)> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(Json(envelope(&origin, &shown, page, listing)))
+    let networks = state.terms.networks.all(&state.store).await?;
+    Ok(Json(envelope(&origin, &networks, &shown, page, listing)))
 }
 
 /// A page of messages; the service's own links end the path with a slash.
 pub(super) fn envelope(
     origin: &Origin,
+    networks: &Networks,
     filters: &[(&str, &str)],
     page: Page,
     listing: Listing<Message>,
 ) -> List<MessageBody> {
-    page::envelope(origin, "/messages/", filters, page, listing, |message| MessageBody::new(message, origin))
+    let body = |message| MessageBody::new(message, origin, networks);
+    page::envelope(origin, "/messages/", filters, page, listing, body)
 }
 
 fn message_id(text: &str) -> Result<MessageId, Refusal> {
@@ -465,12 +555,13 @@ async fn view(
     Path(id): Path<String>,
 ) -> Result<Json<MessageBody>, Refusal> {
     let message = archive::find(&state.store, caller.scope, message_id(&id)?).await?;
-    Ok(Json(MessageBody::new(message, &origin)))
+    let networks = state.terms.networks.all(&state.store).await?;
+    Ok(Json(MessageBody::new(message, &origin, &networks)))
 }
 
 /// Delete a message
 ///
-/// It is in no view any more. What is on its way goes on.
+/// It is in no view any more. What waits for its hour is cancelled and costs nothing; what is on its way goes on.
 #[utoipa::path(delete, path = "/messages/{id}", tag = "SMS", security(("AccessKey" = [])), params(("id" = String, Path)),
     responses((status = 204), (status = 401, body = Errors), (status = 404, body = Errors)))]
 async fn delete(

@@ -1,6 +1,7 @@
 //! The classic MessageBird APIs: docs/spec/00-overview.md and the files beside it.
 
 mod balance;
+mod batches;
 pub(super) mod callbacks;
 mod child_accounts;
 mod contacts;
@@ -24,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub(super) fn rest() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(balance::routes())
+        .merge(batches::routes())
         .merge(contacts::routes())
         .merge(groups::routes())
         .merge(messages::routes())

@@ -18,6 +18,7 @@ const TEXT = 'Your crate is ready';
 
 const outcome = (status, statusReason, statusErrorCode = null) => ({ status, statusReason, statusErrorCode });
 const SENT = outcome('sent', 'pending DLR');
+const SCHEDULED = outcome('scheduled', null);
 const DELIVERED = outcome('delivered', 'successfully delivered');
 const FINAL = ['delivered', 'expired', 'delivery_failed'];
 
@@ -39,6 +40,9 @@ const MAGIC = {
 const sent = []; // ids of what was sent, the oldest first
 let spent = 0; // in thousandths
 
+/** The country of numbers that begin with 31; all others here are of none. */
+const place = (number) => (/^31/.test(number) ? ['Netherlands', 31, '204'] : [null, null, null]);
+
 /** Numbers that begin with 31 cost 0.061 a part, all others nothing; in thousandths. */
 const price = (number, parts) => (/^31/.test(number) ? 61 * parts : 0);
 
@@ -50,15 +54,27 @@ function message(seen, { to, parts = 1, free = false, outcomes = {}, ...fields }
   const shown = new Map(seen.recipients.items.map((item) => [item.recipient, item]));
   const items = [...to].sort().map((recipient) => {
     const { statusDatetime } = shown.get(recipient) || {};
-    checkTime('statusDatetime', statusDatetime);
+    const state = outcomes[recipient] || SENT;
+    if (state === SCHEDULED) {
+      assert.equal(statusDatetime, null);
+    } else {
+      checkTime('statusDatetime', statusDatetime);
+    }
+    const [recipientCountry, recipientCountryPrefix, mcc] = place(recipient);
     return {
       recipient,
       originator: null,
-      ...(outcomes[recipient] || SENT),
+      ...state,
       statusDatetime,
+      recipientCountry,
+      recipientCountryPrefix,
+      recipientOperator: null,
       messageLength: [...fields.body].length,
       messagePartCount: parts,
       price: { amount: free ? 0 : price(recipient, parts) / 1000, currency: 'EUR' },
+      mccmnc: null,
+      mcc,
+      mnc: null,
     };
   });
   const count = (...wanted) => items.filter((item) => wanted.includes(item.status)).length;
@@ -78,7 +94,7 @@ function message(seen, { to, parts = 1, free = false, outcomes = {}, ...fields }
     createdDatetime: seen.createdDatetime,
     recipients: {
       totalCount: items.length,
-      totalSentCount: items.length,
+      totalSentCount: items.length - count('scheduled'),
       totalDeliveredCount: count('delivered'),
       totalDeliveryFailedCount: count('delivery_failed', 'expired'),
       items,
@@ -194,6 +210,39 @@ async function creating() {
   return { contact, group };
 }
 
+/** A whole second in so many milliseconds. */
+const later = (ms) => new Date(Math.ceil((Date.now() + ms) / 1000) * 1000).toISOString().replace('.000Z', '+00:00');
+
+async function binary() {
+  const one = 31655500011;
+  for (const [params, parts] of [
+    [{ body: '0011AAff', typeDetails: { udh: '050003340201' } }, 1],
+    [{ body: 'a5'.repeat(140), mclass: 0 }, 1],
+    [{ body: 'a5'.repeat(141), datacoding: 'unicode', typeDetails: {} }, 2],
+  ]) {
+    await settled(await send(one, [one], { type: 'binary', ...params }, { parts }));
+  }
+  ok('messages.create', 'binary: with a header and without, one part and two');
+}
+
+async function scheduling() {
+  const one = 31655500011;
+  const waits = { outcomes: { [one]: SCHEDULED } };
+  const due = await send(one, [one], { scheduledDatetime: later(2_000) }, waits);
+  const hour = later(3_600_000);
+  const shifted = new Date(Date.parse(hour) + 7_200_000).toISOString().replace('.000Z', '+02:00');
+  const far = await send(one, [one], { scheduledDatetime: shifted }, { scheduledDatetime: hour, ...waits });
+  assert.deepEqual(await call('messages.read', far.seen.id), far.seen);
+  ok('messages.create', 'for later: an hour with any offset, scheduled without a time');
+  const cancelled = await call('messages.create', { originator: 'FarmShop', recipients: one, body: TEXT, scheduledDatetime: later(1_000) });
+  assert.equal(await call('messages.delete', cancelled.id), true);
+  await fails(call('messages.read', cancelled.id), 404, NO_MESSAGE);
+  ok('messages.delete', 'scheduled: cancelled');
+  const read = await settled(due);
+  assert.ok(Date.parse(read.recipients.items[0].statusDatetime) >= Date.parse(due.seen.scheduledDatetime));
+  ok('messages.read', 'sent when its hour had come, and not before');
+}
+
 async function refusing() {
   const create = (params, who = 'live') => as(who, 'messages.create', { originator: 'FarmShop', recipients: 31655500011, body: TEXT, ...params });
   const empty = await fails(call('messages.create', {}), 422, NO_RECIPIENTS, missing('originator'));
@@ -218,13 +267,21 @@ async function refusing() {
     await fails(create({ datacoding, body }), 422, { ...invalid('body'), description: 'body is invalid' });
   }
   ok('messages.create', 'body too long in each coding: 422, code 10');
-  const bad = { type: 'letter', datacoding: 'morse', mclass: 4, validity: 0, gateway: 'north', reference: 'x'.repeat(129), reportUrl: 'nowhere' };
+  const bad = { type: 'letter', datacoding: 'morse', mclass: 4, validity: 0, gateway: 'north', reference: 'x'.repeat(129), reportUrl: 'nowhere', scheduledDatetime: 'tomorrow' };
   await fails(create(bad), 422, ...Object.keys(bad).map(invalid));
-  ok('messages.create', 'seven bad attributes reported together: 422, code 10');
-  for (const [parameter, value] of [['type', 'binary'], ['type', 'premium'], ['scheduledDatetime', '2035-01-01T00:00:00Z']]) {
-    await fails(create({ [parameter]: value }), 422, { ...invalid(parameter), description: `${parameter} is not supported yet` });
+  ok('messages.create', 'eight bad attributes reported together: 422, code 10');
+  await fails(create({ type: 'premium' }), 422, { ...invalid('type'), description: 'type is not supported yet' });
+  ok('messages.create', 'not served, and refused by name: premium');
+  for (const body of ['Hello', '0', 'a5'.repeat(1207)]) {
+    await fails(create({ type: 'binary', body }), 422, { ...invalid('body'), description: 'body is invalid' });
   }
-  ok('messages.create', 'not served yet, and refused by name: binary, premium, scheduledDatetime');
+  for (const udh of ['05', 'xx', '0500033402']) {
+    await fails(create({ type: 'binary', body: '00', typeDetails: { udh } }), 422, invalid('typeDetails.udh'));
+  }
+  for (const scheduledDatetime of [later(-7_200_000), later(400 * 86_400_000), '2035-02-30T00:00:00Z']) {
+    await fails(create({ scheduledDatetime }), 422, { ...invalid('scheduledDatetime'), description: 'scheduledDatetime is invalid' });
+  }
+  ok('messages.create', 'no octets, a wrong header, an hour long ago or far ahead: 422, code 10');
   const dear = { recipients: Array.from({ length: 50 }, (_, i) => 31655502000 + i), body: 'a'.repeat(1377) };
   assert.ok(BALANCE < 50 * 9 * 0.061);
   await fails(create(dear), 422, { code: 25, description: 'Not enough balance', parameter: null });
@@ -352,7 +409,7 @@ async function listing() {
     const [limit, offset] = [3, some.length > 4 ? 3 : 0];
     const wanted = page(path, offset, limit, some.length, some.slice(offset, offset + limit), `&status=${status}`);
     assert.deepEqual(await list({ status, limit, offset }), wanted);
-    assert.equal(some.length > 0, status !== 'scheduled');
+    assert.ok(some.length > 0, status);
   }
   assert.equal((await list({ status: '' })).totalCount, total);
   ok('messages.list', 'by each status, which the links repeat; an empty one is none');
@@ -393,6 +450,9 @@ async function deleting() {
   }
   assert.deepEqual(await call('messages.list'), page('/messages/', 0, 20, 0, []));
   ok('messages.delete', 'all of them');
+  // One of them was still waiting for its hour.
+  spent -= price(31655500011, 1);
+  await balance();
 }
 
 async function balance() {
@@ -405,6 +465,8 @@ async function balance() {
 driver.run(async () => {
   const origin = await receiver.listen();
   const people = await creating();
+  await binary();
+  await scheduling();
   await refusing();
   await reporting(origin);
   await receiving();

@@ -4,6 +4,7 @@ python-messages`; see ../README.md."""
 
 import re
 import time
+from datetime import datetime, timedelta, timezone
 
 import receiver
 from driver import (LIVE, NOBODY, ORIGIN, TEST, WRONG, WRONG_KEY, call, complete, fails, is_page, ok, plain, recent,
@@ -30,9 +31,12 @@ def is_message(seen, originator, to, body, status="sent", **fields):
     actual = plain(seen)
     # In which order recipients are shown is not said anywhere.
     actual["recipients"]["items"].sort(key=lambda item: item["recipient"])
-    times = [item.pop("statusDatetime") for item in actual["recipients"]["items"]]
-    for value in times:
-        recent(value, "statusDatetime")
+    for item in actual["recipients"]["items"]:
+        value = item.pop("statusDatetime")
+        if item["status"] == "scheduled":
+            same(value, None, "statusDatetime")
+        else:
+            recent(value, "statusDatetime")
     statuses = {number: status[number] if isinstance(status, dict) else status for number in to}
     failed = [one for one in statuses.values() if one in ("delivery_failed", "expired")]
     same(actual, {
@@ -52,7 +56,7 @@ def is_message(seen, originator, to, body, status="sent", **fields):
         "createdDatetime": seen.createdDatetime,
         "recipients": {
             "totalCount": len(to),
-            "totalSentCount": len(to),
+            "totalSentCount": len(to) - list(statuses.values()).count("scheduled"),
             "totalDeliveredCount": list(statuses.values()).count("delivered"),
             "totalDeliveryFailedCount": len(failed),
             "items": [{"recipient": number, "status": statuses[number]} for number in sorted(to)],
@@ -61,12 +65,12 @@ def is_message(seen, originator, to, body, status="sent", **fields):
     }, "message")
 
 
-def send(recipients, to, params=None, originator="FarmShop", body=TEXT, parts=1, **shown):
+def send(recipients, to, params=None, originator="FarmShop", body=TEXT, parts=1, status="sent", **shown):
     """Sends and compares the answer: what was asked for, but for what is `shown` in another way."""
     global spent
     seen = call("message_create", originator, recipients, body, dict(params or {}))
     asked = {name: value for name, value in (params or {}).items() if name != "reportUrl"}
-    is_message(seen, shown.pop("shown_originator", originator), to, body, **{**asked, **shown})
+    is_message(seen, shown.pop("shown_originator", originator), to, body, status, **{**asked, **shown})
     sent.append(seen.id)
     spent += 61 * parts * sum(str(number).startswith("31") for number in to)
     time.sleep(0.003)  # so that no two have the same millisecond
@@ -119,6 +123,34 @@ def creating():
     ok("message_create", "plain, unicode and auto come back as they were given")
 
 
+def later(seconds):
+    """A whole second in so many seconds."""
+    return datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=seconds)
+
+
+def binary():
+    header = {"udh": "050003340201"}
+    made = send(ONE, [ONE], {"type": "binary", "typeDetails": header}, body="0011AAff")
+    settled(made.id, {ONE: "delivered"})
+    send(ONE, [ONE], {"type": "binary", "mclass": 0}, body="a5" * 141, parts=2)
+    ok("message_create", "binary: with a header and without")
+
+
+def scheduling():
+    soon, hour = later(2), later(3600)
+    due = send(ONE, [ONE], {"scheduledDatetime": soon.isoformat()}, status="scheduled", scheduledDatetime=soon)
+    shifted = hour.astimezone(timezone(timedelta(hours=-5))).isoformat()
+    far = send(ONE, [ONE], {"scheduledDatetime": shifted}, status="scheduled", scheduledDatetime=hour)
+    is_message(call("message", far.id), "FarmShop", [ONE], TEXT, "scheduled", scheduledDatetime=hour)
+    ok("message_create", "for later: an hour with any offset, scheduled without a time")
+    cancelled = call("message_create", "FarmShop", ONE, TEXT, {"scheduledDatetime": later(1).isoformat()})
+    same(call("message_delete", cancelled.id), None)
+    fails(NO_MESSAGE, "message", cancelled.id)
+    ok("message_delete", "scheduled: cancelled")
+    true(settled(due.id, {ONE: "delivered"}).recipients["items"][0].statusDatetime >= soon, "sent too early")
+    ok("message", "sent when its hour had come, and not before")
+
+
 def refusing():
     def refused(expected, recipients=ONE, originator="FarmShop", body=TEXT, by=LIVE, **params):
         fails(expected, "message_create", originator, recipients, body, params, by=by)
@@ -134,9 +166,14 @@ def refusing():
     refused((10, "body is invalid", "body"), body="a" * 1378)
     refused((10, "body is invalid", "body"), body="ж" * 604, datacoding="unicode")
     bad = {"type": "letter", "datacoding": "morse", "mclass": 4, "validity": 0, "reference": "x" * 129,
-           "reportUrl": "nowhere"}
+           "reportUrl": "nowhere", "scheduledDatetime": "tomorrow"}
     refused([(10, None, name) for name in bad], **bad)
-    ok("message_create", "51 recipients, bad originator, body too long, six bad attributes: code 10")
+    ok("message_create", "51 recipients, bad originator, body too long, seven bad attributes: code 10")
+    refused((10, "body is invalid", "body"), type="binary")
+    refused((10, None, "typeDetails.udh"), body="00", type="binary", typeDetails={"udh": "05"})
+    for hour in (later(-7200), later(400 * 86400)):
+        refused((10, "scheduledDatetime is invalid", "scheduledDatetime"), scheduledDatetime=hour.isoformat())
+    ok("message_create", "no octets, a wrong header, an hour long ago or far ahead: code 10")
     true(BALANCE < 50 * 9 * 0.061, "the balance is too much for this test")
     refused((25, "Not enough balance", None), [str(31655502000 + i) for i in range(50)], body="a" * 1377)
     ok("message_create", "not enough balance: code 25")
@@ -243,7 +280,7 @@ def listing():
     for status in ("sent", "buffered", "delivered", "expired", "delivery_failed", "scheduled"):
         some = [one for one in newest if any(item.status == status for item in one.recipients["items"])]
         is_page(call("message_list", 3, 0, status), path, 0, 3, len(some), some[:3], f"&status={status}")
-        true(bool(some) != (status == "scheduled"), status)
+        true(some, status)
     ok("message_list", "by each status, which the links repeat")
     fails((10, "status is invalid", "status"), "message_list", status="lost")
     fails([(10, None, "limit"), (10, None, "offset")], "message_list", 1001, -1)
@@ -260,6 +297,10 @@ def deleting():
         same(call("message_delete", id), None)
     is_page(call("message_list"), "/messages/", 0, 20, 0, [])
     ok("message_delete", "all of them")
+    # One of them was still waiting for its hour.
+    global spent
+    spent -= 61
+    balance()
 
 
 def balance():
@@ -272,6 +313,8 @@ def balance():
 def main():
     origin = receiver.listen()
     creating()
+    binary()
+    scheduling()
     refusing()
     reporting(origin)
     listing()

@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod books;
+pub mod correspondent;
 pub mod customer;
 pub mod database;
 pub mod http;
@@ -81,6 +82,7 @@ impl TestApp {
         let desk = Desk::new(store.clone(), clock.clone(), Wake::default(), CarrierId(1), holder);
         let courier = Courier {
             store: store.clone(),
+            terms: Arc::clone(&common.terms),
             vault: vault.clone(),
             egress: Egress::with(nowhere()).expect("a client"),
             dialect: DIALECT,

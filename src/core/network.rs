@@ -1,0 +1,162 @@
+//! Networks: which one a number is of, as far as the operator's prefix file says. Numbers are carried from one network to
+//! another, so this is what the numbering plan meant, not what is known of a phone.
+
+use super::change::{self, Kind};
+use super::phone::Msisdn;
+use super::{Code, Result, Violation};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use store::{Rx, Store, Tx, sql};
+use tokio::sync::Mutex;
+
+/// Digits of the longest prefix: a whole number (E.164).
+const PREFIX_MAX: usize = 15;
+/// Longest name of an operator, in characters.
+const NAME_MAX: usize = 100;
+/// Prefixes that one unit of an import sets, or one unit removes.
+pub const IMPORT: usize = 100;
+/// Prefixes that one read gives.
+const PAGE: i64 = 10_000;
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Mobile country code, three digits (ITU-T E.212).
+    pub mcc: String,
+    /// Mobile network code, two or three digits: leading zeros count.
+    pub mnc: String,
+    /// The operator's name; may be empty.
+    pub operator: String,
+}
+
+/// The network of numbers that begin with a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix {
+    /// First digits of the number, country code included.
+    pub digits: String,
+    /// Whose they are.
+    pub network: Network,
+}
+
+/// Checks a prefix for form.
+pub fn check(prefix: &Prefix) -> std::result::Result<(), Violation> {
+    let Prefix { digits, network: Network { mcc, mnc, operator } } = prefix;
+    let is_number = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let invalid = |field, wrong: bool| if wrong { Err(Violation::new(field, Code::Invalid)) } else { Ok(()) };
+    invalid("prefix", !is_number(digits, 1..=PREFIX_MAX))?;
+    invalid("mcc", !is_number(mcc, 3..=3))?;
+    invalid("mnc", !is_number(mnc, 2..=3))?;
+    invalid("operator", operator.chars().any(char::is_control))?;
+    if operator.chars().count() > NAME_MAX {
+        return Err(Violation::new("operator", Code::TooLong(NAME_MAX)));
+    }
+    Ok(())
+}
+
+/// Adds or replaces prefixes, at most [`IMPORT`]: all or none.
+pub async fn set_all(tx: &mut Tx, prefixes: &Vec<Prefix>) -> Result<()> {
+    for prefix in prefixes {
+        check(prefix)?;
+        let Network { mcc, mnc, operator } = &prefix.network;
+        tx.put(
+            sql!(
+                "INSERT INTO network (prefix, mcc, mnc, operator) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (prefix) DO UPDATE SET mcc = $2, mnc = $3, operator = $4"
+            ),
+            &[&prefix.digits, mcc, mnc, operator],
+        )
+        .await?;
+    }
+    change::raise(tx, Kind::Networks).await
+}
+
+/// Removes some prefixes; answers how many.
+pub async fn clear_some(tx: &mut Tx, (): &()) -> Result<u64> {
+    let some = i64::try_from(IMPORT).unwrap_or(i64::MAX);
+    let gone = tx
+        .exec(
+            sql!("DELETE FROM network WHERE prefix IN (SELECT prefix FROM network ORDER BY prefix LIMIT $1)"),
+            &[&some],
+        )
+        .await?;
+    change::raise(tx, Kind::Networks).await?;
+    Ok(gone)
+}
+
+/// All prefixes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(HashMap<String, Network>);
+
+impl Networks {
+    /// The network of the longest prefix of a number.
+    pub fn of(&self, number: Msisdn) -> Option<&Network> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let digits = number.to_string();
+        (1..=digits.len()).rev().find_map(|length| self.0.get(digits.get(..length)?))
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "a command is what it was given as")]
+async fn page(rx: &mut Rx, after: &String) -> Result<Vec<(String, String, String, String)>> {
+    Ok(rx
+        .all(
+            sql!("SELECT prefix, mcc, mnc, operator FROM network WHERE prefix > $1 ORDER BY prefix LIMIT $2"),
+            &[after, &PAGE],
+        )
+        .await?)
+}
+
+async fn all(store: &Store) -> Result<Networks> {
+    let (mut networks, mut after) = (HashMap::new(), String::new());
+    loop {
+        let some = store.read(after, page).await?;
+        let Some((last, ..)) = some.last().cloned() else { return Ok(Networks(networks)) };
+        after = last;
+        networks.extend(
+            some.into_iter().map(|(prefix, mcc, mnc, operator)| (prefix, Network { mcc, mnc, operator })),
+        );
+    }
+}
+
+/// The prefixes that this process remembers, for as long as the `networks` generation stands.
+#[derive(Debug, Default)]
+pub struct Register {
+    found: RwLock<Option<(i64, Arc<Networks>)>>,
+    generation: AtomicI64,
+    reading: Mutex<()>,
+}
+
+impl Register {
+    fn remembered(&self, generation: i64) -> Option<Arc<Networks>> {
+        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        found.as_ref().filter(|(of, _)| *of == generation).map(|(_, networks)| Arc::clone(networks))
+    }
+
+    /// All prefixes, read again if they have changed.
+    pub async fn all(&self, store: &Store) -> Result<Arc<Networks>> {
+        if let Some(networks) = self.remembered(self.generation.load(Ordering::Acquire)) {
+            return Ok(networks);
+        }
+        // One reads, the others wait for it. The generation is taken before the read: what is read may be older than a
+        // change that is learnt of meanwhile.
+        let _turn = self.reading.lock().await;
+        let generation = self.generation.load(Ordering::Acquire);
+        if let Some(networks) = self.remembered(generation) {
+            return Ok(networks);
+        }
+        let networks = Arc::new(all(store).await?);
+        *self.found.write().unwrap_or_else(PoisonError::into_inner) =
+            Some((generation, Arc::clone(&networks)));
+        Ok(networks)
+    }
+
+    /// Forgets what was read before this generation.
+    pub fn advance(&self, generation: i64) {
+        self.generation.fetch_max(generation, Ordering::AcqRel);
+    }
+}
