@@ -405,9 +405,12 @@ impl<T: Clone> Session<T> {
         }
     }
 
-    /// The connection is gone.
+    /// The connection is gone. Some close it where they should answer an unbind: that is as good as an answer.
     pub fn closed(&mut self) {
-        self.end(End::Closed);
+        match self.state {
+            State::Unbinding { .. } => self.end(End::Unbound),
+            _ => self.end(End::Closed),
+        }
     }
 
     // ---- Time.
@@ -510,7 +513,7 @@ impl<T: Clone> Session<T> {
             return;
         }
         self.input.extend(octets);
-        let input = std::mem::take(&mut self.input);
+        let mut input = std::mem::take(&mut self.input);
         let mut rest = input.as_slice();
         while self.state != State::Ended
             && let Some(header) = Header::of(rest)
@@ -542,7 +545,9 @@ impl<T: Clone> Session<T> {
             }
         }
         if self.state != State::Ended {
-            self.input = rest.to_vec();
+            let consumed = input.len() - rest.len();
+            input.drain(..consumed);
+            self.input = input;
         }
         self.tick(now);
     }

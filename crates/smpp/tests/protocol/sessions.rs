@@ -283,6 +283,12 @@ fn unbinding_waits_for_what_is_unanswered() {
     session.received(&respond(6, 0, frames[1].sequence, b""), 2);
     assert_eq!(ended(&drain(&mut session)), Some((End::Unbound, &[][..])));
 
+    // Who closes the connection instead of answering means the same.
+    let mut session = bound();
+    session.unbind(0);
+    session.closed();
+    assert_eq!(ended(&drain(&mut session)), Some((End::Unbound, &[][..])));
+
     // Who never answers is not waited for.
     let mut session = bound();
     session.submit(1, &message(), 0).unwrap();
