@@ -4,6 +4,7 @@
 //! standard output. Secrets come from standard input, never as an argument.
 
 mod accounts;
+mod dev;
 mod doctor;
 mod keys;
 mod money;
@@ -77,6 +78,9 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document of everything that is served
     Openapi,
+    /// Tools for developing and testing
+    #[command(subcommand)]
+    Dev(dev::DevCommand),
 }
 
 /// Why a command ends without being done.
@@ -160,6 +164,9 @@ async fn run(settings: Settings, command: Command) -> Outcome {
     if let Command::Doctor(command) = &command {
         return doctor::run(&settings, command).await;
     }
+    if let Command::Dev(command) = command {
+        return dev::run(command).await;
+    }
     let installation = Installation::open(&settings).await?;
     let outcome = match command {
         Command::Partner(command) => accounts::partner(&installation, command).await,
@@ -170,7 +177,9 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,
-        Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
+        Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi | Command::Dev(_) => {
+            Ok(())
+        }
     };
     installation.store.close().await;
     outcome
