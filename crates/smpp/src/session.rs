@@ -391,6 +391,14 @@ impl<T: Clone> Session<T> {
         self.owed.remove(&handle.number)
     }
 
+    /// Asks the other side whether it is still there, before [`Options::enquire_after`] is over. Without a bind nothing is
+    /// asked.
+    pub fn enquire(&mut self, now: i64) {
+        if let State::Bound(_) = self.state {
+            self.ask(now);
+        }
+    }
+
     /// Ends the session in good order: nothing more is sent or taken, what is unanswered on either side has
     /// [`Options::response_timeout`], and then the other side is told. Without a bind it ends at once.
     pub fn unbind(&mut self, now: i64) {
@@ -438,7 +446,7 @@ impl<T: Clone> Session<T> {
                 let until = now.saturating_add(micros(self.options.response_timeout));
                 self.state = State::Unbinding { until };
             }
-            State::Bound(_) if self.next_enquiry() <= now => self.enquire(now),
+            State::Bound(_) if self.next_enquiry() <= now => self.ask(now),
             _ => {}
         }
     }
@@ -461,7 +469,7 @@ impl<T: Clone> Session<T> {
         }
     }
 
-    fn enquire(&mut self, now: i64) {
+    fn ask(&mut self, now: i64) {
         if self.enquiries >= self.options.enquire_attempts.max(1) {
             return self.end(End::Silent);
         }

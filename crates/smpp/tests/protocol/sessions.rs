@@ -243,6 +243,15 @@ fn silence_is_asked_about_and_then_given_up() {
     session.tick(60 * SECOND);
     assert_eq!(ended(&drain(&mut session)), Some((End::Silent, &[][..])));
 
+    // Asked before its time.
+    let mut session = bound();
+    session.enquire(5 * SECOND);
+    assert_eq!(Frame::take(&mut session)[0].command, 0x15);
+    assert_eq!(session.deadline(), Some(15 * SECOND));
+    let mut session = esme();
+    session.enquire(5 * SECOND);
+    assert!(session.output().is_empty());
+
     // Any word will do.
     let mut session = bound();
     session.tick(30 * SECOND);
