@@ -5,6 +5,7 @@
 
 mod accounts;
 mod carriers;
+mod dev;
 mod doctor;
 mod keys;
 mod money;
@@ -92,6 +93,9 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document of everything that is served
     Openapi,
+    /// Tools for developing and testing
+    #[command(subcommand)]
+    Dev(dev::DevCommand),
 }
 
 /// Why a command ends without being done.
@@ -175,6 +179,9 @@ async fn run(settings: Settings, command: Command) -> Outcome {
     if let Command::Doctor(command) = &command {
         return doctor::run(&settings, command).await;
     }
+    if let Command::Dev(command) = command {
+        return dev::run(command).await;
+    }
     let installation = Installation::open(&settings).await?;
     let outcome = match command {
         Command::Partner(command) => accounts::partner(&installation, command).await,
@@ -190,7 +197,7 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Number(command) => numbers::run(&installation, command).await,
         Command::OptOut(command) => opt_outs::run(&installation, command).await,
         Command::Webhook(command) => webhooks::run(&installation, command).await,
-        Command::Serve(_) | Command::Doctor(_) | Command::Openapi => Ok(()),
+        Command::Serve(_) | Command::Doctor(_) | Command::Openapi | Command::Dev(_) => Ok(()),
     };
     installation.store.close().await;
     outcome

@@ -46,6 +46,7 @@ mod sdk;
 mod server;
 mod signing;
 mod smoke;
+mod smpp_peers;
 mod spending;
 mod startup;
 mod statements;

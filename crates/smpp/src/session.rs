@@ -391,6 +391,14 @@ impl<T: Clone> Session<T> {
         self.owed.remove(&handle.number)
     }
 
+    /// Asks the other side whether it is still there, before [`Options::enquire_after`] is over. Without a bind nothing is
+    /// asked.
+    pub fn enquire(&mut self, now: i64) {
+        if let State::Bound(_) = self.state {
+            self.ask(now);
+        }
+    }
+
     /// Ends the session in good order: nothing more is sent or taken, what is unanswered on either side has
     /// [`Options::response_timeout`], and then the other side is told. Without a bind it ends at once.
     pub fn unbind(&mut self, now: i64) {
@@ -405,9 +413,12 @@ impl<T: Clone> Session<T> {
         }
     }
 
-    /// The connection is gone.
+    /// The connection is gone. Some close it where they should answer an unbind: that is as good as an answer.
     pub fn closed(&mut self) {
-        self.end(End::Closed);
+        match self.state {
+            State::Unbinding { .. } => self.end(End::Unbound),
+            _ => self.end(End::Closed),
+        }
     }
 
     // ---- Time.
@@ -435,7 +446,7 @@ impl<T: Clone> Session<T> {
                 let until = now.saturating_add(micros(self.options.response_timeout));
                 self.state = State::Unbinding { until };
             }
-            State::Bound(_) if self.next_enquiry() <= now => self.enquire(now),
+            State::Bound(_) if self.next_enquiry() <= now => self.ask(now),
             _ => {}
         }
     }
@@ -458,7 +469,7 @@ impl<T: Clone> Session<T> {
         }
     }
 
-    fn enquire(&mut self, now: i64) {
+    fn ask(&mut self, now: i64) {
         if self.enquiries >= self.options.enquire_attempts.max(1) {
             return self.end(End::Silent);
         }
@@ -510,7 +521,7 @@ impl<T: Clone> Session<T> {
             return;
         }
         self.input.extend(octets);
-        let input = std::mem::take(&mut self.input);
+        let mut input = std::mem::take(&mut self.input);
         let mut rest = input.as_slice();
         while self.state != State::Ended
             && let Some(header) = Header::of(rest)
@@ -542,7 +553,9 @@ impl<T: Clone> Session<T> {
             }
         }
         if self.state != State::Ended {
-            self.input = rest.to_vec();
+            let consumed = input.len() - rest.len();
+            input.drain(..consumed);
+            self.input = input;
         }
         self.tick(now);
     }

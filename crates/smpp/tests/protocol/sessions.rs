@@ -243,6 +243,15 @@ fn silence_is_asked_about_and_then_given_up() {
     session.tick(60 * SECOND);
     assert_eq!(ended(&drain(&mut session)), Some((End::Silent, &[][..])));
 
+    // Asked before its time.
+    let mut session = bound();
+    session.enquire(5 * SECOND);
+    assert_eq!(Frame::take(&mut session)[0].command, 0x15);
+    assert_eq!(session.deadline(), Some(15 * SECOND));
+    let mut session = esme();
+    session.enquire(5 * SECOND);
+    assert!(session.output().is_empty());
+
     // Any word will do.
     let mut session = bound();
     session.tick(30 * SECOND);
@@ -281,6 +290,12 @@ fn unbinding_waits_for_what_is_unanswered() {
     let frames = Frame::take(&mut session);
     assert_eq!(frames.iter().map(|it| it.command).collect::<Vec<_>>(), [0x8000_0005, 6]);
     session.received(&respond(6, 0, frames[1].sequence, b""), 2);
+    assert_eq!(ended(&drain(&mut session)), Some((End::Unbound, &[][..])));
+
+    // Who closes the connection instead of answering means the same.
+    let mut session = bound();
+    session.unbind(0);
+    session.closed();
     assert_eq!(ended(&drain(&mut session)), Some((End::Unbound, &[][..])));
 
     // Who never answers is not waited for.
