@@ -15,6 +15,7 @@ pub mod contact;
 pub mod country;
 pub mod endpoint;
 pub mod error;
+pub mod fragment;
 pub mod group;
 pub mod http_carrier;
 pub mod idempotency;

@@ -4,8 +4,8 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Result, archive, callback, endpoint, group, idempotency, inbound, lease, message, part, receipt,
-    schedule, signing_key,
+    Result, archive, callback, endpoint, fragment, group, idempotency, inbound, lease, message, part,
+    receipt, schedule, signing_key,
 };
 use std::time::Duration;
 use store::Store;
@@ -52,6 +52,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     more |= store.bulk((), receipt::catch_up_all).await?;
     if rare {
         more |= store.bulk((), part::abandon).await?;
+        more |= store.bulk((), fragment::take_incomplete).await?;
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;

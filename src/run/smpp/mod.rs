@@ -11,6 +11,8 @@ mod words;
 use super::Stopped;
 use crate::core::Result;
 use crate::core::carrier::{self, Carrier};
+use crate::core::fragment::{self, Fragment};
+use crate::core::inbound::{self, Inbound, Taken};
 use crate::core::lease::{self, Holder};
 use crate::core::message::Reason;
 use crate::core::part::{self, BATCH, InDoubt, Part, PartId, Shift};
@@ -60,6 +62,15 @@ struct Said {
     receipts: Vec<Receipt>,
     /// What to acknowledge when the receipts are stored.
     handles: Vec<(usize, Handle)>,
+    /// Of phones, each with what to acknowledge when it is stored.
+    texts: Vec<((usize, Handle), Text)>,
+}
+
+/// What a phone wrote.
+#[derive(Clone)]
+enum Text {
+    Whole(Inbound),
+    Part(Fragment),
 }
 
 impl Said {
@@ -68,6 +79,7 @@ impl Said {
             && self.back.is_empty()
             && self.doubtful.is_empty()
             && self.receipts.is_empty()
+            && self.texts.is_empty()
     }
 }
 
@@ -272,6 +284,7 @@ impl Desk {
         left.doubtful.extend(later.doubtful);
         left.receipts.extend(later.receipts);
         left.handles.extend(later.handles);
+        left.texts.extend(later.texts);
         self.said = left;
     }
 
@@ -314,7 +327,7 @@ impl Desk {
 
     fn submit(&mut self, part: Part) {
         let window = self.way.settings.window;
-        let Some(message) = words::submission(&part, &self.way.settings) else {
+        let Some(message) = words::submission(&part, &self.way.settings, self.means.clock.now_us()) else {
             let answer = part::Answer::Refused { reason: Reason::Rejected, error: None };
             self.said.answers.push((part, answer));
             return;
@@ -417,16 +430,37 @@ impl Desk {
     }
 
     fn delivered(&mut self, line: usize, handle: Handle, message: ShortMessage) {
-        match words::delivered(message, &self.way.settings) {
+        match words::delivered(&message, &self.way.settings, self.shift.carrier) {
             Delivered::Receipt(receipt) => {
                 self.said.receipts.push(receipt);
                 self.said.handles.push((line, handle));
             }
-            Delivered::Message(_) => {
-                self.tell(line, Command::Acknowledge(handle, false));
+            Delivered::Text(text) => self.said.texts.push(((line, handle), Text::Whole(text))),
+            Delivered::Fragment(part) => self.said.texts.push(((line, handle), Text::Part(*part))),
+            Delivered::Nowhere => {
+                tracing::warn!(carrier = %self.way.carrier, "a carrier brought a text to what is no number");
+                self.tell(line, Command::Acknowledge(handle, true));
             }
         }
     }
+}
+
+/// Takes what a phone wrote.
+async fn take(store: &Store, text: Text) -> Result<()> {
+    let taken = match text {
+        Text::Whole(text) => {
+            let to = text.to;
+            store.write(text, inbound::receive).await.map(|taken| (to, Some(taken)))?
+        }
+        Text::Part(part) => {
+            let to = part.to;
+            store.write(part, fragment::gather).await.map(|taken| (to, taken))?
+        }
+    };
+    if let (to, Some(Taken::Stray)) = taken {
+        tracing::warn!(to = %to.masked(), "a text came to a number that nobody has; give it to an account with `rookery number add`");
+    }
+    Ok(())
 }
 
 /// Records what was said; what could not be recorded comes back, with the handles of what was.
@@ -483,11 +517,16 @@ async fn record(
     if done(doubtful) {
         said.doubtful.clear();
     }
-    let handles = if done(receipts) {
+    let mut handles = if done(receipts) {
         said.receipts.clear();
         std::mem::take(&mut said.handles)
     } else {
         Vec::new()
     };
+    let texts = std::mem::take(&mut said.texts);
+    let taken = futures_util::future::join_all(texts.iter().map(|(_, text)| take(store, text.clone()))).await;
+    for (text, taken) in texts.into_iter().zip(taken) {
+        if done(taken) { handles.push(text.0) } else { said.texts.push(text) }
+    }
     (said, handles, outcome)
 }
