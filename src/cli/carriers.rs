@@ -36,11 +36,10 @@ pub(super) enum CarrierCommand {
     },
 }
 
+/// How a carrier is spoken to.
 #[derive(Args)]
-#[group(id = "kind", required = true, multiple = false, args = ["smpp", "http", "simulated"])]
-pub(super) struct New {
-    /// Letters, digits, dashes
-    name: String,
+#[group(required = true, multiple = false)]
+struct Kind {
     /// Speaks SMPP 3.4 as a client of this server
     #[arg(long, value_name = "HOST:PORT", requires = "system_id")]
     smpp: Option<String>,
@@ -50,6 +49,14 @@ pub(super) struct New {
     /// Reaches no phone, see docs/simulated-carrier.md
     #[arg(long)]
     simulated: bool,
+}
+
+#[derive(Args)]
+pub(super) struct New {
+    /// Letters, digits, dashes
+    name: String,
+    #[command(flatten)]
+    kind: Kind,
     /// What an SMPP carrier knows this client by
     #[arg(long, value_name = "ID")]
     system_id: Option<String>,
@@ -119,7 +126,7 @@ fn pair(text: &str) -> Result<(&str, &str), Failure> {
 
 impl New {
     fn kind(&self) -> CarrierKind {
-        match (&self.smpp, &self.http) {
+        match (&self.kind.smpp, &self.kind.http) {
             (Some(_), _) => CarrierKind::Smpp,
             (None, Some(_)) => CarrierKind::Http,
             (None, None) => CarrierKind::Simulated,
@@ -128,7 +135,7 @@ impl New {
 
     fn settings(&self) -> Result<Settings, Failure> {
         let mut settings = Settings::default();
-        if let Some(address) = &self.smpp {
+        if let Some(address) = &self.kind.smpp {
             let split = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
             let (host, port) = split.unwrap_or((address, "2775"));
             settings.set("host", host.trim_start_matches('[').trim_end_matches(']'));
@@ -139,7 +146,7 @@ impl New {
                 settings.set(name, value);
             }
         };
-        given("url", self.http.clone());
+        given("url", self.kind.http.clone());
         given("system-id", self.system_id.clone());
         given("window", self.window.map(|number| number.to_string()));
         given("throughput", self.throughput.map(|number| number.to_string()));

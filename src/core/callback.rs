@@ -206,9 +206,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
     let Some(Due { scope, .. }) = due.first().cloned() else {
         return Ok(Some(Batch::default()));
     };
-    let own = account::find(tx, &scope.account).await?.status;
-    let partners = account::find(tx, &scope.root).await?.status;
-    if [own, partners].contains(&account::Status::Suspended) {
+    if account::is_suspended(tx, &scope).await? {
         tx.put(
             sql!("UPDATE callback SET due = $3 WHERE open AND lane = $1 AND due <= $2"),
             &[&lane.0, &now, &now.0.saturating_add(SUSPENDED_US)],
@@ -216,14 +214,12 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
         .await?;
         return Ok(Some(Batch::default()));
     }
-    let mut messages = Vec::with_capacity(due.len());
-    for one in &due {
-        messages.push(match one.rendered {
-            Some(_) => None,
-            // A message that its account deleted may be gone by now: nothing can be told of it any more.
-            None => message::for_callback(tx, &scope, one.message).await?,
-        });
-    }
+    // What is rendered already needs none; and one that its account deleted may be gone by now: nothing can be told of it
+    // any more.
+    let new: Vec<MessageId> =
+        due.iter().filter(|one| one.rendered.is_none()).map(|one| one.message).collect();
+    let mut found = message::for_callbacks(tx, &scope, &new).await?.into_iter();
+    let messages = due.iter().map(|one| if one.rendered.is_none() { found.next()? } else { None }).collect();
     let signing_key = signing_key::of(tx, &scope).await?;
     let super::terms::Messaging { legacy_signature: legacy, time_zone, .. } =
         super::terms::messaging(tx, &scope).await?;

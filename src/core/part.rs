@@ -390,6 +390,7 @@ pub async fn resolve(tx: &mut Tx, InDoubt { shift, parts, doubt }: &InDoubt) -> 
 
 /// Lets parts have failed, unpaid, that were handed over and not answered.
 async fn give_up(tx: &mut Tx, carrier: CarrierId, ids: &[PartId]) -> Result<()> {
+    // All tenants: a part is found by its carrier and its id.
     let parts: Vec<Option<Part>> = tx
         .maybe_each(
             sql!(

@@ -16,6 +16,7 @@ use crate::core::terms::Book;
 use crate::core::wake::Wake;
 use crate::core::{Result, Scope, Timestamp};
 use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
 use std::collections::HashMap;
@@ -187,26 +188,34 @@ impl Courier {
         });
         let mut done = futures_util::stream::iter(calls).buffer_unordered(CALLS_MAX).ready_chunks(CALLS_MAX);
         let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEWS, RENEWS);
+        // Calls go on while earlier ones are recorded.
+        let (mut heard, mut recording, mut is_over) = (Vec::new(), None, false);
         loop {
-            let some = tokio::select! {
-                some = done.next() => some,
-                _ = renewal.tick() => {
-                    match self.renew(lane, scope, &seal).await {
-                        Ok(true) => continue,
-                        Ok(false) => {
-                            tracing::warn!("a lane of callbacks went to another process; its calls are repeated there");
-                            break;
-                        }
-                        // What is under way is worth more than the lease: recording is guarded anyway.
-                        Err(error) => {
-                            tracing::debug!(%error, "a lease could not be renewed; trying again");
-                            continue;
-                        }
-                    }
+            if recording.is_none() && !heard.is_empty() {
+                recording = Some(Box::pin(self.record(lane, standing, std::mem::take(&mut heard))));
+            }
+            if is_over && recording.is_none() {
+                break;
+            }
+            tokio::select! {
+                some = done.next(), if !is_over => match some {
+                    Some(attempts) => heard.extend(attempts.into_iter().flatten()),
+                    None => is_over = true,
+                },
+                recorded = OptionFuture::from(recording.as_mut()), if recording.is_some() => {
+                    recording = None;
+                    recorded.unwrap_or(Ok(()))?;
                 }
-            };
-            let Some(attempts) = some else { break };
-            self.record(lane, standing, attempts.into_iter().flatten().collect()).await?;
+                _ = renewal.tick(), if !is_over => match self.renew(lane, scope, &seal).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        tracing::warn!("a lane of callbacks went to another process; its calls are repeated there");
+                        is_over = true;
+                    }
+                    // What is under way is worth more than the lease: recording is guarded anyway.
+                    Err(error) => tracing::debug!(%error, "a lease could not be renewed; trying again"),
+                }
+            }
         }
         Ok(true)
     }

@@ -50,8 +50,8 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     more |= store.bulk((), part::expire).await?;
     more |= store.bulk((), part::unpark).await?;
     more |= store.bulk((), receipt::catch_up_all).await?;
+    more |= store.bulk((), part::abandon).await?;
     if rare {
-        more |= store.bulk((), part::abandon).await?;
         more |= store.bulk((), fragment::take_incomplete).await?;
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;

@@ -17,6 +17,7 @@ mod balance;
 mod batches;
 mod binary;
 mod bodies;
+mod carriers;
 mod child_accounts;
 mod command_line;
 mod contacts;

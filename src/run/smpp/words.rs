@@ -171,7 +171,10 @@ fn text(message: &ShortMessage, settings: &SmppSettings, carrier: CarrierId) -> 
 }
 
 fn outcome(receipt: &receipt::Receipt) -> Outcome {
-    let error = receipt.error.as_deref().and_then(|error| error.parse::<i64>().ok()).filter(|code| *code > 0);
+    // A text may have letters where the network has a number.
+    let said = receipt.error.as_deref().and_then(|error| error.parse::<i64>().ok());
+    let network = receipt.network_error.map(|error| i64::from(error.code));
+    let error = said.or(network).filter(|code| *code > 0);
     let failed = |reason| Outcome { status: Status::Failed, reason, error };
     match receipt.state {
         MessageState::Delivered => {
@@ -181,5 +184,172 @@ fn outcome(receipt: &receipt::Receipt) -> Outcome {
         MessageState::Rejected => failed(Reason::Rejected),
         state if state.is_final() => failed(error.map_or(Reason::Generic, Reason::of_code)),
         _ => Outcome { status: Status::Buffered, reason: Reason::Pending, error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::carrier::Settings;
+    use crate::core::message::{Coding as Asked, MessageId};
+    use crate::core::money::{Amount, Currency};
+    use crate::core::part::PartId;
+    use crate::core::phone::Msisdn;
+    use crate::core::{AccountId, Scope, Timestamp};
+    use smpp::short_message::{EsmClass, NetworkError};
+
+    fn settings(pairs: &[(&str, &str)]) -> SmppSettings {
+        let mut settings = Settings::default();
+        settings.set("host", "smsc.example.com");
+        settings.set("system-id", "rookery");
+        for (name, value) in pairs {
+            settings.set(*name, *value);
+        }
+        SmppSettings::read(&settings).expect("settings")
+    }
+
+    fn part(body: &str) -> Part {
+        let parts = i64::try_from(smpp::text::parts(body, Alphabet::Gsm7)).expect("a count");
+        Part {
+            id: PartId([1; 16]),
+            scope: Scope { root: AccountId(1), account: AccountId(2) },
+            message: MessageId([7; 16]),
+            to: Msisdn(31_612_345_678),
+            number: 1,
+            currency: Currency::EUR,
+            price: Amount::ZERO,
+            cost: Amount::ZERO,
+            accepted: false,
+            originator: Originator::parse("FarmShop").expect("an originator"),
+            body: body.into(),
+            coding: Asked::Plain,
+            format: Format::Sms,
+            parts,
+            class: 1,
+            udh: None,
+            validity: None,
+            expires: Timestamp(0),
+            reports_to: None,
+        }
+    }
+
+    fn sent(part: &Part, pairs: &[(&str, &str)]) -> ShortMessage {
+        submission(part, &settings(pairs), 0).expect("a submission")
+    }
+
+    #[test]
+    fn addresses_say_what_they_are_unless_the_carrier_wants_otherwise() {
+        let message = sent(&part("Hi"), &[]);
+        assert_eq!((message.source.ton, message.destination.ton), (Ton::ALPHANUMERIC, Ton::INTERNATIONAL));
+        assert_eq!(message.destination.value, "31612345678");
+        let code = Part { originator: Originator::parse("1234").expect("digits"), ..part("Hi") };
+        assert_eq!(sent(&code, &[]).source, Address::short_code("1234"));
+        let own = sent(&part("Hi"), &[("source-ton", "0"), ("destination-npi", "9")]);
+        assert_eq!((own.source.ton, own.destination.npi), (Ton(0), Npi(9)));
+    }
+
+    #[test]
+    fn every_part_is_sent_as_it_was_priced() {
+        let body = "Your crate is ready, all of it. ".repeat(14);
+        for long in ["udh", "udh16", "sar", "payload"] {
+            let first = part(&body);
+            let texts: Vec<ShortMessage> = (1..=first.parts)
+                .map(|number| sent(&Part { number, ..first.clone() }, &[("long", long)]))
+                .collect();
+            let kept: Vec<_> = texts.iter().filter_map(concatenation::Part::of).collect();
+            assert_eq!(kept.len(), 3, "{long}");
+            let whole = concatenation::join(&kept, DefaultAlphabet::Gsm7).pop().expect("a whole message");
+            assert_eq!(whole.content, Content::Text(body.clone()), "{long}");
+            assert!(submission(&Part { number: 4, ..first }, &settings(&[("long", long)]), 0).is_none());
+        }
+        let whole = sent(&Part { number: WHOLE, ..part(&body) }, &[("long", "payload")]);
+        assert!(whole.is_payload && whole.octets.len() == body.len());
+    }
+
+    #[test]
+    fn octets_travel_with_their_own_header_or_one_for_each_part() {
+        let binary = |body: &str, udh: Option<&str>, parts| Part {
+            format: Format::Binary,
+            udh: udh.map(str::to_owned),
+            parts,
+            ..part(body)
+        };
+        let own = sent(&binary("00ff7a", Some("0605040b8423f0"), 1), &[]);
+        assert_eq!(own.octets, [6, 5, 4, 0x0B, 0x84, 0x23, 0xF0, 0x00, 0xFF, 0x7A]);
+        assert!(own.esm_class.has_header() && own.data_coding == 4);
+        let last = Part { number: 2, ..binary(&"ab".repeat(200), None, 2) };
+        let last = sent(&last, &[("long", "udh16")]);
+        assert_eq!(last.octets.len(), 6 + 66, "of 134 and 66");
+        assert_eq!(&last.octets[..3], [5, 0, 3]);
+    }
+
+    #[test]
+    fn flash_and_validity_are_said() {
+        let flash = Part { format: Format::Flash, ..part("At once") };
+        assert_eq!(sent(&flash, &[]).data_coding, 0x10);
+        let hour = Part { validity: Some(3_600), expires: Timestamp(3_600_000_000), ..part("Soon") };
+        assert_eq!(sent(&hour, &[]).validity, Some(Moment::Relative(Duration::from_secs(3_600))));
+        let late = submission(&hour, &settings(&[]), 3_599_000_000).expect("a submission");
+        assert_eq!(late.validity, Some(Moment::Relative(Duration::from_secs(60))));
+        assert_eq!(sent(&part("Whenever"), &[]).validity, None);
+    }
+
+    #[test]
+    fn a_carriers_own_alphabet_is_used_where_it_has_every_character() {
+        let latin = [("alphabet", "latin1")];
+        let plain = sent(&part("Grüße"), &latin);
+        assert_eq!((plain.data_coding, plain.octets.as_slice()), (0, &b"Gr\xFC\xDFe"[..]));
+        assert_eq!(sent(&part("5 €"), &latin).data_coding, 0xF1, "GSM 03.38, and said so");
+        let unicode = Part { coding: Asked::Unicode, ..part("5 €") };
+        assert_eq!(sent(&unicode, &latin).data_coding, 8);
+    }
+
+    #[test]
+    fn receipts_end_or_do_not() {
+        let receipt = |state: MessageState, text: &str| ShortMessage {
+            esm_class: EsmClass::DELIVERY_RECEIPT,
+            receipted_message_id: Some("00AB".into()),
+            message_state: Some(state),
+            octets: text.as_bytes().to_vec(),
+            ..ShortMessage::default()
+        };
+        let heard = |message: &ShortMessage| match delivered(message, &settings(&[]), CarrierId(1)) {
+            Delivered::Receipt(receipt) => (receipt.reference, receipt.outcome),
+            other => panic!("{other:?}"),
+        };
+        let cases = [
+            (MessageState::Delivered, "err:000", Status::Delivered, Reason::Delivered, None),
+            (MessageState::Expired, "err:000", Status::Expired, Reason::Expired, None),
+            (MessageState::Undeliverable, "err:027", Status::Failed, Reason::UnavailableSubscriber, Some(27)),
+            (MessageState::Undeliverable, "err:0xB", Status::Failed, Reason::Generic, None),
+            (MessageState::Rejected, "", Status::Failed, Reason::Rejected, None),
+            (MessageState::Unknown, "", Status::Failed, Reason::Generic, None),
+            (MessageState::Enroute, "", Status::Buffered, Reason::Pending, None),
+            (MessageState::Accepted, "", Status::Buffered, Reason::Pending, None),
+        ];
+        for (state, text, status, reason, error) in cases {
+            let (reference, outcome) = heard(&receipt(state, &format!("id:ab stat:X {text}")));
+            assert_eq!((reference.as_str(), outcome), ("ab", Outcome { status, reason, error }), "{state:?}");
+        }
+        let network = ShortMessage {
+            network_error: Some(NetworkError { network: 3, code: 11 }),
+            ..receipt(MessageState::Undeliverable, "id:ab err:00B")
+        };
+        assert_eq!(heard(&network).1.error, Some(11));
+    }
+
+    #[test]
+    fn a_text_in_a_receipts_form_is_one_only_where_the_carrier_marks_none() {
+        let message = ShortMessage {
+            source: Address::international("31612345678"),
+            destination: Address::international("31655500099"),
+            octets: b"id:ab sub:001 dlvrd:001 stat:DELIVRD err:000".to_vec(),
+            ..ShortMessage::default()
+        };
+        assert!(matches!(delivered(&message, &settings(&[]), CarrierId(1)), Delivered::Text(_)));
+        let unmarked = settings(&[("unmarked-receipts", "true")]);
+        assert!(matches!(delivered(&message, &unmarked, CarrierId(1)), Delivered::Receipt(_)));
+        let nowhere = ShortMessage { destination: Address::alphanumeric("Nobody"), ..message };
+        assert!(matches!(delivered(&nowhere, &settings(&[]), CarrierId(1)), Delivered::Nowhere));
     }
 }

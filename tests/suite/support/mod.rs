@@ -13,6 +13,7 @@ pub mod paying;
 pub mod process;
 pub mod record;
 pub mod shop;
+pub mod smsc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
