@@ -8,6 +8,7 @@ mod doctor;
 mod keys;
 mod money;
 mod numbers;
+mod people;
 
 use crate::core::account::AccountId;
 use crate::core::{Error, Result as CoreResult, partner};
@@ -65,6 +66,12 @@ enum Command {
     /// Make keys with the operator's rights
     #[command(subcommand)]
     OperatorKey(keys::OperatorKeyCommand),
+    /// Add, list and remove those who sign in with a password
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Make what a partner's events and onboarding links are signed with
+    #[command(subcommand)]
+    PlatformSecret(people::PlatformSecretCommand),
     /// Add prepaid balance to an account, or take it back with a negative amount
     Credit(money::Credit),
     /// Prices
@@ -168,6 +175,8 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Key(command) => keys::key(&installation, command).await,
         Command::SigningKey(command) => keys::signing_key(&installation, command).await,
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
+        Command::User(command) => people::user(&installation, command).await,
+        Command::PlatformSecret(command) => people::platform_secret(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,
         Command::Serve(_) | Command::Number(_) | Command::Doctor(_) | Command::Openapi => Ok(()),

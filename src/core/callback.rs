@@ -8,7 +8,7 @@
 use super::lease::{Holder, Lane};
 use super::message::{self, Message, MessageId, Reason, Recipient, Status};
 use super::words::words;
-use super::{Error, Result, Scope, Timestamp, account, lease};
+use super::{Error, Result, Scope, Timestamp, account, event, lease};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 use url::Url;
@@ -25,11 +25,18 @@ words! {
         Status = "status",
         /// That a message was received.
         Inbound = "inbound",
+        /// Something with a body of its own, which stands with the event.
+        Event = "event",
     }
 }
 
 /// Seconds from a failed attempt to the next, before jitter (spec 11 section 1.2); after the last there is none.
 pub const SCHEDULE: [i64; 9] = [1, 5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400];
+/// The same for events (docs/spec/32-360-webhooks-onboarding.md section 1): hourly at the end, for a day.
+pub const EVENT_SCHEDULE: [i64; 28] = [
+    10, 30, 60, 300, 900, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
+    3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
+];
 /// Each wait is longer by up to this part of it, so that what failed together is not repeated together.
 const JITTER_PERCENT: i64 = 20;
 /// Callbacks that one unit reads or records.
@@ -165,6 +172,8 @@ pub struct Batch {
     pub due: Vec<Due>,
     /// The messages of those that are not rendered yet, in the same order.
     pub messages: Vec<Option<Message>>,
+    /// What those that are events carry, in the same order.
+    pub events: Vec<Option<event::Outgoing>>,
     /// The account's signing key, sealed.
     pub signing_key: Vec<u8>,
     /// Whether the older signature is sent as well.
@@ -189,7 +198,8 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
         )
         .await?;
     let Some(Due { scope, .. }) = due.first().cloned() else {
-        return Ok(Some(Batch { due, messages: Vec::new(), signing_key: Vec::new(), legacy: false }));
+        let (messages, events) = (Vec::new(), Vec::new());
+        return Ok(Some(Batch { due, messages, events, signing_key: Vec::new(), legacy: false }));
     };
     let own = account::find(tx, &scope.account).await?.status;
     let partners = account::find(tx, &scope.root).await?.status;
@@ -202,12 +212,20 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
         return Ok(Some(Batch {
             due: Vec::new(),
             messages: Vec::new(),
+            events: Vec::new(),
             signing_key: Vec::new(),
             legacy: false,
         }));
     }
     let mut messages = Vec::with_capacity(due.len());
+    let mut events = Vec::with_capacity(due.len());
     for one in &due {
+        if one.kind == Kind::Event {
+            messages.push(None);
+            events.push(event::outgoing(tx, &one.scope, one.message).await?);
+            continue;
+        }
+        events.push(None);
         messages.push(match one.rendered {
             Some(_) => None,
             // A message that its account deleted may be gone by now: nothing can be told of it any more.
@@ -216,7 +234,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
     }
     let signing_key = account::signing_key(tx, &scope).await?;
     let legacy = super::terms::messaging(tx, &scope).await?.legacy_signature;
-    Ok(Some(Batch { due, messages, signing_key, legacy }))
+    Ok(Some(Batch { due, messages, events, signing_key, legacy }))
 }
 
 /// How callbacks look on the wire: given by whoever knows the vendor, so that nothing here does.
@@ -276,8 +294,9 @@ impl Attempt {
 pub async fn attempted(tx: &mut Tx, attempts: &Vec<Attempt>) -> Result<()> {
     let now: Timestamp = tx.now();
     for attempt in attempts {
-        let Due { id, scope, attempts: before, .. } = &attempt.callback;
-        let wait = usize::try_from(*before).ok().and_then(|before| SCHEDULE.get(before)).copied();
+        let Due { id, scope, kind, attempts: before, .. } = &attempt.callback;
+        let schedule = if *kind == Kind::Event { &EVENT_SCHEDULE[..] } else { &SCHEDULE };
+        let wait = usize::try_from(*before).ok().and_then(|before| schedule.get(before)).copied();
         let again = wait.filter(|_| !attempt.is_done());
         let mut chance = [0; 8];
         tx.random(&mut chance);

@@ -103,6 +103,20 @@ pub enum Noun {
     Key,
     /// A message.
     Message,
+    /// An account of a partner, as its partner calls it.
+    Client,
+    /// A channel.
+    Channel,
+    /// An account at the network that channels belong to.
+    Business,
+    /// A template of messages.
+    Template,
+    /// A file.
+    Media,
+    /// Somebody who signs in.
+    Person,
+    /// Who carries channels.
+    Transport,
 }
 
 impl Noun {
@@ -114,6 +128,13 @@ impl Noun {
             Noun::Group => "group",
             Noun::Key => "key",
             Noun::Message => "message",
+            Noun::Client => "client",
+            Noun::Channel => "channel",
+            Noun::Business => "business account",
+            Noun::Template => "template",
+            Noun::Media => "media",
+            Noun::Person => "user",
+            Noun::Transport => "transport",
         }
     }
 }

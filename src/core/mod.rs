@@ -5,11 +5,15 @@
 
 pub mod account;
 pub mod archive;
+pub mod business;
 pub mod callback;
 pub mod carrier;
 pub mod change;
+pub mod channel;
+pub mod client;
 pub mod contact;
 pub mod error;
+pub mod event;
 pub mod group;
 pub mod idempotency;
 pub mod key;
@@ -17,14 +21,21 @@ pub mod lease;
 pub mod ledger;
 pub mod message;
 pub mod money;
+pub mod onboarding;
 pub mod part;
 pub mod partner;
+pub mod password;
+pub mod person;
 pub mod phone;
 pub mod rate;
 pub mod schema;
 pub mod secret;
+pub mod sharing;
+pub mod template;
 pub mod terms;
 pub mod time;
+pub mod transport;
+pub mod usage;
 pub mod wake;
 mod words;
 

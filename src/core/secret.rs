@@ -99,6 +99,12 @@ pub enum Place {
     SigningKey(i64),
     /// An answer kept for repeated requests: the account's number and the request's hash.
     Answer(i64, [u8; 32]),
+    /// What a partner's events are signed with.
+    PlatformSecret(i64),
+    /// The headers that go with the callbacks of a partner, a business account or a channel; the account's number and the id.
+    Headers(i64, [u8; 32]),
+    /// A secret of a transport: the hash of its name and of what it is for.
+    Transport([u8; 32]),
     /// The check value of the master key.
     Check,
 }
@@ -108,6 +114,9 @@ impl Place {
         match self {
             Place::SigningKey(account) => [b"signing-key:".as_slice(), &account.to_be_bytes()].concat(),
             Place::Answer(account, hash) => [b"answer:".as_slice(), &account.to_be_bytes(), &hash].concat(),
+            Place::PlatformSecret(account) => [b"platform-secret:".as_slice(), &account.to_be_bytes()].concat(),
+            Place::Headers(account, of) => [b"headers:".as_slice(), &account.to_be_bytes(), &of].concat(),
+            Place::Transport(of) => [b"transport:".as_slice(), &of].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

@@ -4,13 +4,15 @@
 use super::Stopped;
 use super::egress::{Egress, Outgoing};
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
+use crate::core::event;
 use crate::core::lease::{Holder, Lane};
-use crate::core::message::{Message, Status};
+use crate::core::message::{Message, MessageId, Status};
 use crate::core::secret::{Place, Vault};
 use crate::core::wake::Wake;
 use crate::core::{Error, Result, Timestamp};
 use futures_util::StreamExt;
 use hyper::Method;
+use hyper::header::HeaderName;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub struct Courier {
     pub egress: Egress,
     /// How callbacks look.
     pub dialect: Dialect,
+    /// How events are signed.
+    pub events: event::Dialect,
     /// The moment of sending.
     pub clock: Clock,
     /// What makes each token another one.
@@ -111,14 +115,17 @@ fn ended_work(busy: &mut HashSet<Lane>, ended: Ended) {
     }
 }
 
-type Call = (Due, Option<Message>);
+type Call = (Due, Option<Message>, Option<event::Outgoing>);
 
 /// Calls about the same recipient of a message come one after another, what was first told first.
 fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
     let mut places = HashMap::new();
     let mut groups: Vec<Vec<Call>> = Vec::new();
     for call in calls {
-        let about = (call.0.message, call.0.recipient.msisdn);
+        let about = match &call.2 {
+            Some(event) => (MessageId::from(event.order), call.0.recipient.msisdn),
+            None => (call.0.message, call.0.recipient.msisdn),
+        };
         let place = *places.entry(about).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.push(call),
@@ -127,7 +134,7 @@ fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
     }
     for group in &mut groups {
         let stage = |status: Status| (status != Status::Sent, status.is_final());
-        group.sort_by_key(|(due, _)| (due.recipient.changed, stage(due.recipient.status)));
+        group.sort_by_key(|(due, ..)| (due.recipient.changed, stage(due.recipient.status)));
     }
     groups
 }
@@ -161,11 +168,15 @@ impl Courier {
         let place = Place::SigningKey(first.scope.account.0);
         let key = self.vault.open(place, &batch.signing_key);
         let key = key.map_err(|_| Error::Internal("a signing key does not open".into()))?;
-        let Batch { due, messages, legacy, .. } = batch;
-        let calls = by_recipient(due.into_iter().zip(messages)).into_iter().map(|calls| async {
+        let Batch { due, messages, events, legacy, .. } = batch;
+        let all = due.into_iter().zip(messages).zip(events).map(|((due, message), event)| (due, message, event));
+        let calls = by_recipient(all).into_iter().map(|calls| async {
             let mut attempts = Vec::with_capacity(calls.len());
-            for (due, message) in calls {
-                attempts.push(self.call(due, message, &key, legacy).await);
+            for (due, message, event) in calls {
+                attempts.push(match event {
+                    Some(event) => self.tell(due, event).await,
+                    None => self.call(due, message, &key, legacy).await,
+                });
             }
             attempts
         });
@@ -197,5 +208,51 @@ impl Courier {
         let took_ms = self.clock.now_us().saturating_sub(at.0) / 1_000;
         let answer = sent.map(|answer| answer.status).map_err(|failure| failure.to_string());
         Attempt { callback: due, rendered: url, at, took_ms, answer }
+    }
+
+    /// Sends an event: its own bytes, with a signature if there is a secret, and the headers that go with it.
+    async fn tell(&self, due: Due, event: event::Outgoing) -> Attempt {
+        let at = Timestamp(self.clock.now_us());
+        let rendered = due.url.clone();
+        let mut headers = Vec::new();
+        let mut add = |name: &str, value: String| {
+            if let Ok(name) = name.parse::<HeaderName>() {
+                headers.push((name, value));
+            }
+        };
+        add("content-type", "application/json".to_owned());
+        let mut unopened = false;
+        if let Some(sealed) = &event.secret {
+            match self.vault.open(Place::PlatformSecret(due.scope.root.0), sealed) {
+                Ok(secret) => {
+                    for (name, value) in (self.events.sign)(&secret, event.body.as_bytes(), event.prefix) {
+                        add(name, value);
+                    }
+                }
+                Err(_) => unopened = true,
+            }
+        }
+        if let Some((place, sealed)) = event.headers {
+            match self.vault.open(place, &sealed) {
+                Ok(lines) => {
+                    for line in String::from_utf8_lossy(&lines).lines() {
+                        if let Some((name, value)) = line.split_once(": ") {
+                            add(name, value.to_owned());
+                        }
+                    }
+                }
+                Err(_) => unopened = true,
+            }
+        }
+        if unopened {
+            let answer = Err("a secret of this callback does not open".to_owned());
+            return Attempt { callback: due, rendered, at, took_ms: 0, answer };
+        }
+        let request =
+            Outgoing { method: Method::POST, url: rendered.clone(), headers, body: event.body.into_bytes() };
+        let sent = self.egress.send(request).await;
+        let took_ms = self.clock.now_us().saturating_sub(at.0) / 1_000;
+        let answer = sent.map(|answer| answer.status).map_err(|failure| failure.to_string());
+        Attempt { callback: due, rendered, at, took_ms, answer }
     }
 }

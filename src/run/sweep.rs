@@ -3,7 +3,7 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, archive, callback, group, idempotency, lease, message, part};
+use crate::core::{Result, archive, callback, event, group, idempotency, key, lease, message, onboarding, part};
 use std::time::Duration;
 use store::Store;
 
@@ -49,6 +49,9 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;
+        more |= store.bulk((), event::forget).await?;
+        more |= store.bulk((), key::forget).await?;
+        more |= store.bulk((), onboarding::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         forgotten?;

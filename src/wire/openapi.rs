@@ -6,12 +6,13 @@ use utoipa::openapi::{Components, Info, OpenApi, Paths};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Each product's part of the document.
-fn products() -> [(&'static str, OpenApi); 3] {
+fn products() -> [(&'static str, OpenApi); 4] {
     let document = |mut routes: OpenApiRouter<super::Shared>| routes.to_openapi();
     [
         ("rest", document(messagebird::rest())),
         ("partner-accounts", document(messagebird::partner_accounts())),
         ("hub", document(d360::hub())),
+        ("token", document(d360::token())),
     ]
 }
 
@@ -34,6 +35,10 @@ pub(super) fn document() -> OpenApi {
     components
         .add_security_scheme("AccessKey", header("Authorization", "`AccessKey` and the key: `AccessKey …`"));
     components.add_security_scheme("PartnerApiKey", header("X-API-Key", "The partner's API key"));
+    components.add_security_scheme(
+        "Bearer",
+        header("Authorization", "`Bearer` and a token of `POST /api/v2/token`: `Bearer …`"),
+    );
     whole
 }
 

@@ -23,6 +23,8 @@ mod edges;
 mod egress;
 mod exact;
 mod groups;
+mod hub;
+mod hub_events;
 mod home;
 mod idempotency;
 mod journey;

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 16] = [
+const TENANT_TABLES: [&str; 26] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -27,6 +27,16 @@ const TENANT_TABLES: [&str; 16] = [
     "expansion",
     "callback",
     "idempotency",
+    "person",
+    "client",
+    "business",
+    "sharing",
+    "channel",
+    "template",
+    "event",
+    "spent_signature",
+    "channel_rate",
+    "channel_usage",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

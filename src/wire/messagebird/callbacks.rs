@@ -34,6 +34,8 @@ fn render(due: &Due, message: &Message) -> Option<String> {
             pairs.push(("body", message.body.clone()));
             pairs.push(("createdDatetime", created));
         }
+        // Carries its own body.
+        Kind::Event => return None,
     }
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
     signature::canonical(&due.url, &pairs)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -14,11 +14,17 @@ pub struct Call {
     pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Call {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// A parameter of the query, decoded.
@@ -50,15 +56,21 @@ impl Customer {
                 let (kept, told) = (Arc::clone(&kept), Arc::clone(&told));
                 connections.spawn(async move {
                     let (read, mut write) = stream.split();
-                    let mut lines = BufReader::new(read).lines();
-                    while let Ok(Some(first)) = lines.next_line().await {
+                    let mut read = BufReader::new(read);
+                    while let Some(first) = line(&mut read).await {
                         let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
                         let mut headers = Vec::new();
-                        while let Ok(Some(line)) = lines.next_line().await {
+                        while let Some(line) = line(&mut read).await {
                             let Some((name, value)) = line.split_once(':') else { break };
                             headers.push((name.to_lowercase(), value.trim().to_owned()));
                         }
-                        kept.lock().expect("calls").push(Call { target, headers });
+                        let length = headers.iter().find(|(name, _)| name == "content-length");
+                        let length = length.and_then(|(_, length)| length.parse().ok()).unwrap_or(0);
+                        let mut body = vec![0; length];
+                        if read.read_exact(&mut body).await.is_err() {
+                            break;
+                        }
+                        kept.lock().expect("calls").push(Call { target, headers, body });
                         let status = told.lock().expect("answers").pop_front().unwrap_or(200);
                         let answer = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n");
                         if write.write_all(answer.as_bytes()).await.is_err() {
@@ -83,5 +95,14 @@ impl Customer {
     /// What has arrived since the last look.
     pub fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.lock().expect("calls"))
+    }
+}
+
+/// A line without its end; nothing at the end of the connection.
+async fn line(read: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = String::new();
+    match read.read_line(&mut line).await {
+        Ok(count) if count > 0 => Some(line.trim_end().to_owned()),
+        _ => None,
     }
 }

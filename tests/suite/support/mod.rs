@@ -27,8 +27,8 @@ use rookery::core::{AccountId, Result};
 use rookery::run::deliver::Courier;
 use rookery::run::egress::{self, Egress};
 use rookery::run::submit::Desk;
-use rookery::run::{changes, sweep};
-use rookery::wire::{Common, Connection, DIALECT, Metrics, Options, Service};
+use rookery::run::{changes, grow, sweep};
+use rookery::wire::{Common, Connection, DIALECT, EVENTS, Metrics, Options, Service};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,6 +83,7 @@ impl TestApp {
             vault: vault.clone(),
             egress: Egress::with(nowhere()).expect("a client"),
             dialect: DIALECT,
+            events: EVENTS,
             clock: clock.clone(),
             entropy,
             holder,
@@ -126,6 +127,7 @@ impl TestApp {
         loop {
             let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
             did |= desk.turn().await.expect("the carrier works");
+            did |= grow::turn(&self.store, EVENTS).await.expect("channels go on");
             for lane in self.courier.due_lanes(Lane([0; 16])).await.expect("lanes") {
                 did |= self.courier.turn(lane).await.expect("callbacks are sent");
             }
