@@ -46,15 +46,11 @@ CREATE TABLE client (
 ) CLUSTERED;
 CREATE UNIQUE INDEX client_by_sign_up ON client (root, sign_up) WHERE sign_up IS NOT NULL;
 
--- Global: who carries channels. The secrets are sealed.
+-- Global: who carries channels.
 CREATE TABLE transport (
     id BIGINT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
-    url TEXT,
-    token BYTEA,
-    app_secret BYTEA,
-    verify_token BYTEA,
     preferred BOOLEAN NOT NULL
 ) CLUSTERED;
 CREATE UNIQUE INDEX transport_by_name ON transport (name);
@@ -89,7 +85,6 @@ CREATE TABLE sharing (
     transport BIGINT NOT NULL,
     due BIGINT NOT NULL,
     open BOOLEAN NOT NULL,
-    attempts BIGINT NOT NULL,
     created BIGINT NOT NULL,
     PRIMARY KEY (root, business, number)
 );
@@ -194,3 +189,61 @@ CREATE TABLE channel_usage (
     price BIGINT NOT NULL,
     PRIMARY KEY (root, account, channel, day, category)
 ) CLUSTERED;
+
+CREATE TABLE channel_message (
+    root BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    id BYTEA NOT NULL,
+    channel TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    peer BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    category TEXT NOT NULL,
+    content TEXT NOT NULL,
+    reference TEXT,
+    status TEXT NOT NULL,
+    error BIGINT,
+    currency TEXT NOT NULL,
+    price BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    PRIMARY KEY (root, account, id)
+);
+CREATE INDEX channel_message_by_peer ON channel_message (root, account, channel, peer, id);
+CREATE UNIQUE INDEX channel_message_by_reference ON channel_message (reference, channel) WHERE reference IS NOT NULL;
+
+-- Global: the outbox of the transports. marked: 0 waits, else when it was handed over. The row goes when the transport has
+-- answered; until then the price is held.
+CREATE TABLE channel_part (
+    transport BIGINT NOT NULL,
+    id BYTEA NOT NULL,
+    message BYTEA NOT NULL,
+    root BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    channel TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    price BIGINT NOT NULL,
+    cost BIGINT NOT NULL,
+    marked BIGINT NOT NULL,
+    due BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    expires BIGINT NOT NULL,
+    PRIMARY KEY (transport, id)
+) CLUSTERED;
+CREATE INDEX channel_part_waiting ON channel_part (transport, due, id) WHERE marked = 0;
+CREATE UNIQUE INDEX channel_part_by_message ON channel_part (message);
+CREATE INDEX channel_part_by_expiry ON channel_part (expires);
+
+CREATE TABLE channel_media (
+    root BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    hash BYTEA NOT NULL,
+    length BIGINT NOT NULL,
+    content BYTEA NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (root, account, id)
+);
+CREATE INDEX channel_media_by_age ON channel_media (created);

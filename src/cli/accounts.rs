@@ -229,7 +229,9 @@ fn setting(text: &str) -> Result<Setting, Failure> {
         }
         "token-sign-in" => Setting::Partner(Patch { token_sign_in: Some(yes()?), ..Patch::default() }),
         "clients-by-email" => Setting::Partner(Patch { clients_by_email: Some(yes()?), ..Patch::default() }),
-        "signed-onboarding" => Setting::Partner(Patch { signed_onboarding: Some(yes()?), ..Patch::default() }),
+        "signed-onboarding" => {
+            Setting::Partner(Patch { signed_onboarding: Some(yes()?), ..Patch::default() })
+        }
         "signature-prefix" => Setting::Partner(Patch { signature_prefix: Some(yes()?), ..Patch::default() }),
         _ => {
             return Err(Failure(format!("{name} is no setting; `rookery account set --help` lists them")));

@@ -158,10 +158,7 @@ pub(super) async fn user(installation: &Installation, command: UserCommand) -> O
     Ok(())
 }
 
-pub(super) async fn platform_secret(
-    installation: &Installation,
-    command: PlatformSecretCommand,
-) -> Outcome {
+pub(super) async fn platform_secret(installation: &Installation, command: PlatformSecretCommand) -> Outcome {
     let PlatformSecretCommand::Rotate { id, json } = command;
     let account = account_id(installation, &id).await?;
     let made =

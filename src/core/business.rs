@@ -86,7 +86,7 @@ pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>) -> Result<Business> {
         let id = secret::alphanumeric(tx, ID_CHARS);
         let mut bytes = [0; 16];
         tx.random(&mut bytes);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = secret::hex(&bytes);
         let namespace =
             format!("{}_{}_{}_{}_{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
         tx.put(
@@ -99,11 +99,7 @@ pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>) -> Result<Business> {
         .await?;
         let known = tx
             .maybe(
-                sql!(
-                    "SELECT ",
-                    COLUMNS,
-                    " FROM business b WHERE b.root = $1 AND b.external = $2 FOR UPDATE"
-                ),
+                sql!("SELECT ", COLUMNS, " FROM business b WHERE b.root = $1 AND b.external = $2 FOR UPDATE"),
                 &[&new.scope.root, &new.external],
             )
             .await?;
@@ -174,4 +170,15 @@ pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<()> {
         )
         .await?;
     if changed == 0 { Err(Error::NotFound(Noun::Business)) } else { Ok(()) }
+}
+
+/// The headers that go with its calls, sealed.
+pub async fn own_headers(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<Vec<u8>>> {
+    let found: Option<Option<Vec<u8>>> = rx
+        .maybe(
+            sql!("SELECT webhook_headers FROM business WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?;
+    Ok(found.flatten())
 }

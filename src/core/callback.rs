@@ -34,8 +34,8 @@ words! {
 pub const SCHEDULE: [i64; 9] = [1, 5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400];
 /// The same for events (docs/spec/32-360-webhooks-onboarding.md section 1): hourly at the end, for a day.
 pub const EVENT_SCHEDULE: [i64; 28] = [
-    10, 30, 60, 300, 900, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
-    3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
+    10, 30, 60, 300, 900, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
+    3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
 ];
 /// Each wait is longer by up to this part of it, so that what failed together is not repeated together.
 const JITTER_PERCENT: i64 = 20;

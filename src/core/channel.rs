@@ -172,16 +172,7 @@ pub async fn list(rx: &mut Rx, (partner, narrow): &(AccountId, Narrow)) -> Resul
 /// A partner's channel with an id; one of a deleted client is not found.
 pub async fn find(rx: &mut Rx, (partner, id): &(AccountId, String)) -> Result<View> {
     rx.maybe(
-        sql!(
-            "SELECT ",
-            COLUMNS,
-            ", ",
-            business::COLUMNS,
-            ", ",
-            client::COLUMNS,
-            FROM,
-            " AND h.id = $2"
-        ),
+        sql!("SELECT ", COLUMNS, ", ", business::COLUMNS, ", ", client::COLUMNS, FROM, " AND h.id = $2"),
         &[partner, id],
     )
     .await?
@@ -488,10 +479,7 @@ pub enum MadeKey {
 /// Makes a key for a channel; all earlier ones are void (spec 31 section 3.1).
 pub async fn make_key(tx: &mut Tx, (partner, id): &(AccountId, String)) -> Result<MadeKey> {
     let locked: Option<String> = tx
-        .maybe(
-            sql!("SELECT id FROM channel WHERE root = $1 AND id = $2 FOR UPDATE"),
-            &[partner, id],
-        )
+        .maybe(sql!("SELECT id FROM channel WHERE root = $1 AND id = $2 FOR UPDATE"), &[partner, id])
         .await?;
     if locked.is_none() {
         return Err(Error::NotFound(Noun::Channel));
@@ -543,7 +531,8 @@ pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<()> {
 
 /// The headers that go with a channel's callbacks, sealed: its own if it has a URL of its own, else its business account's.
 pub async fn hook_headers(rx: &mut Rx, scope: &Scope, id: &str) -> Result<Option<(Place, Vec<u8>)>> {
-    let found: Option<(bool, Option<Vec<u8>>, String, Option<Vec<u8>>)> = rx
+    type Row = (bool, Option<Vec<u8>>, String, Option<Vec<u8>>);
+    let found: Option<Row> = rx
         .maybe(
             sql!(
                 "SELECT h.webhook_url IS NOT NULL, h.webhook_headers, b.id, b.webhook_headers FROM channel h
@@ -574,4 +563,15 @@ pub async fn set_profile(tx: &mut Tx, (scope, id, profile): &(Scope, String, Str
         )
         .await?;
     if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+}
+
+/// The headers that go with its calls, sealed.
+pub async fn own_headers(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<Vec<u8>>> {
+    let found: Option<Option<Vec<u8>>> = rx
+        .maybe(
+            sql!("SELECT webhook_headers FROM channel WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?;
+    Ok(found.flatten())
 }

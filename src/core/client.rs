@@ -44,7 +44,8 @@ pub struct Client {
     pub modified: Timestamp,
 }
 
-pub(super) const COLUMNS: &str = "a.id, a.root, a.name, a.email, a.currency, a.status, a.invoice_aggregation, a.created,
+pub(super) const COLUMNS: &str =
+    "a.id, a.root, a.name, a.email, a.currency, a.status, a.invoice_aggregation, a.created,
     c.organisation, c.contact_name, c.phone, c.country, c.payload, c.channels_max, c.modified, a.updated";
 const FROM: &str = " FROM account a LEFT JOIN client c ON c.root = a.root AND c.account = a.id
     WHERE a.root = $1 AND a.id <> a.root AND a.status <> 'deleted'";

@@ -6,6 +6,7 @@
 use super::account::AccountId;
 use super::callback::{self, CallbackId};
 use super::channel::View;
+use super::chat::Chat;
 use super::client::Client;
 use super::message::{MessageId, Recipient, Status};
 use super::money::Amount;
@@ -84,9 +85,14 @@ pub(super) fn order(id: &str) -> [u8; 16] {
 pub struct Dialect {
     /// The body of a partner's event.
     pub partner: fn(&EventId, Kind, &About<'_>) -> String,
+    /// What a channel's owner is told of a message: what has become of it, or that it came in.
+    pub chat: fn(&View, &Chat) -> String,
     /// The headers that prove where a body comes from: by the secret, and whether they name the algorithm.
-    pub sign: fn(&[u8], &[u8], bool) -> Vec<(&'static str, String)>,
+    pub sign: Sign,
 }
+
+/// Signs a body with a secret; whether the signature names its algorithm.
+pub type Sign = fn(&[u8], &[u8], bool) -> Vec<(&'static str, String)>;
 
 /// Tells a partner, if it wants to be told.
 pub async fn tell_partner(
@@ -102,12 +108,17 @@ pub async fn tell_partner(
     let id: EventId = tx.id();
     let body = (dialect.partner)(&id, kind, about);
     let scope = Scope { root: partner, account: partner };
-    push(tx, scope, &Body { id, order: about.order(), channel: "", name: kind.name(), url: &url, body: &body }).await
+    push(
+        tx,
+        scope,
+        &Ready { id, order: about.order(), channel: "", name: kind.name(), url: &url, body: &body },
+    )
+    .await
 }
 
 /// An event that is ready to go.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Body<'a> {
+pub(super) struct Ready<'a> {
     /// Its id.
     pub id: EventId,
     /// Those of the same order go out one after another.
@@ -123,7 +134,7 @@ pub(super) struct Body<'a> {
 }
 
 /// Puts an event into the outbox of an account.
-pub(super) async fn push(tx: &mut Tx, scope: Scope, event: &Body<'_>) -> Result<()> {
+pub(super) async fn push(tx: &mut Tx, scope: Scope, event: &Ready<'_>) -> Result<()> {
     // Two things that happen to one in the same moment still have an order.
     let last: Option<Timestamp> = tx
         .maybe(

@@ -262,7 +262,10 @@ pub async fn update(tx: &mut Tx, (id, patch): &(AccountId, Patch)) -> Result<Par
     )
     .await?;
     let Patch { token_sign_in, clients_by_email, signed_onboarding, signature_prefix, .. } = patch;
-    if [token_sign_in, clients_by_email, signed_onboarding, signature_prefix].iter().any(|rule| rule.is_some()) {
+    if [token_sign_in, clients_by_email, signed_onboarding, signature_prefix]
+        .iter()
+        .any(|rule| rule.is_some())
+    {
         tx.put(
             sql!(
                 "UPDATE partner SET token_sign_in = COALESCE(CAST($2 AS BOOLEAN), token_sign_in),

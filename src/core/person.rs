@@ -65,7 +65,9 @@ impl FromRow for Person {
 pub fn email(text: &str) -> std::result::Result<String, Code> {
     let text = text.trim();
     let (local, domain) = text.rsplit_once('@').ok_or(Code::Invalid)?;
-    let fits = !local.is_empty() && domain.len() > 2 && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let fits = !local.is_empty()
+        && domain.len() > 2
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     if text.chars().count() > account::NAME_MAX {
         Err(Code::TooLong(account::NAME_MAX))
     } else if fits {

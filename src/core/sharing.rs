@@ -9,7 +9,7 @@ use super::channel;
 use super::client;
 use super::event::Dialect;
 use super::phone::Msisdn;
-use super::transport::{self, TransportId};
+use super::transport::{self, SIMULATED, TransportId};
 use super::{Code, Error, Result, Scope, Timestamp, Violation, partner, secret};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -69,8 +69,8 @@ pub async fn request(tx: &mut Tx, asked: &Request) -> Result<(Business, AccountI
     let new = tx
         .exec(
             sql!(
-                "INSERT INTO sharing (root, business, number, account, solution, plan, phone, transport, due, open, attempts,
-                 created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $9)
+                "INSERT INTO sharing (root, business, number, account, solution, plan, phone, transport, due, open, created)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)
                  ON CONFLICT (root, business, number) DO NOTHING"
             ),
             &[
@@ -113,8 +113,6 @@ pub struct Open {
     pub phone: Option<Msisdn>,
     /// Who carries it.
     pub transport: TransportId,
-    /// Tries so far.
-    pub attempts: i64,
 }
 
 impl FromRow for Open {
@@ -127,7 +125,6 @@ impl FromRow for Open {
             plan: row.next()?,
             phone: row.next()?,
             transport: row.next()?,
-            attempts: row.next()?,
         })
     }
 }
@@ -142,7 +139,7 @@ pub async fn due(rx: &mut Rx, (): &()) -> Result<Vec<Open>> {
     Ok(rx
         .all(
             sql!(
-                "SELECT s.root, s.account, s.business, b.external, s.number, s.plan, s.phone, s.transport, s.attempts
+                "SELECT s.root, s.account, s.business, b.external, s.number, s.plan, s.phone, s.transport
                  FROM sharing s JOIN business b ON b.root = s.root AND b.id = s.business
                  WHERE s.open AND s.due <= $1 ORDER BY s.due, s.root, s.business, s.number LIMIT $2"
             ),
@@ -163,7 +160,7 @@ pub struct Number {
 }
 
 /// Simulated numbers begin so: no country has 999.
-const SIMULATED: i64 = 999_770_000_000;
+const NUMBERS: i64 = 999_770_000_000;
 
 /// The number that a simulated business account has: the same for the same question.
 pub fn simulated(open: &Open, name: &str) -> Number {
@@ -176,7 +173,7 @@ pub fn simulated(open: &Open, name: &str) -> Number {
     };
     let hash = secret::hash(&external);
     let tail = hash.iter().take(4).fold(0i64, |sum, byte| sum * 256 + i64::from(*byte)) % 10_000_000;
-    let msisdn = open.phone.unwrap_or(Msisdn(SIMULATED + tail));
+    let msisdn = open.phone.unwrap_or(Msisdn(NUMBERS + tail));
     Number { external, msisdn, name: name.to_owned() }
 }
 
@@ -237,34 +234,12 @@ pub async fn complete_at_once(tx: &mut Tx, asked: &Request) -> Result<Option<Vec
         plan: asked.plan.clone(),
         phone: asked.phone,
         transport: transport::preferred(tx).await?,
-        attempts: 0,
         business: business.id,
     };
-    if open.transport != SIMULATED_TRANSPORT {
+    if open.transport != SIMULATED {
         return Ok(None);
     }
     let numbers = vec![simulated(&open, &business.name)];
     let found = Found { open, numbers, permitted: asked.permitted, dialect: asked.dialect };
     complete(tx, &found).await.map(Some)
-}
-
-/// The transport that every installation has.
-pub const SIMULATED_TRANSPORT: TransportId = TransportId(1);
-/// Seconds from a failed try to the next; after the last there is none.
-const SCHEDULE: [i64; 8] = [5, 30, 60, 300, 900, 3_600, 14_400, 43_200];
-
-/// The network could not be asked: later again, or never.
-pub async fn failed(tx: &mut Tx, open: &Open) -> Result<()> {
-    let wait = usize::try_from(open.attempts).ok().and_then(|at| SCHEDULE.get(at)).copied();
-    let now: Timestamp = tx.now();
-    let due = now.0.saturating_add(wait.unwrap_or(0) * 1_000_000);
-    tx.put(
-        sql!(
-            "UPDATE sharing SET attempts = attempts + 1, due = $4, open = $5
-             WHERE root = $1 AND business = $2 AND number = $3 AND open"
-        ),
-        &[&open.scope.root, &open.business, &open.number, &due, &wait.is_some()],
-    )
-    .await?;
-    Ok(())
 }

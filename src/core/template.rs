@@ -64,7 +64,8 @@ pub struct Template {
     pub modified: Timestamp,
 }
 
-const COLUMNS: &str = "t.id, t.root, t.account, t.business, t.external, t.name, t.language, t.category, t.components, t.status,
+const COLUMNS: &str =
+    "t.id, t.root, t.account, t.business, t.external, t.name, t.language, t.category, t.components, t.status,
     t.rejected, b.namespace, t.created, t.modified";
 
 impl FromRow for Template {
@@ -209,10 +210,7 @@ pub async fn update(
 pub async fn delete(tx: &mut Tx, (of, id): &((AccountId, String), String)) -> Result<()> {
     business::find(tx, of).await?;
     let gone = tx
-        .exec(
-            sql!("DELETE FROM template WHERE root = $1 AND business = $2 AND id = $3"),
-            &[&of.0, &of.1, id],
-        )
+        .exec(sql!("DELETE FROM template WHERE root = $1 AND business = $2 AND id = $3"), &[&of.0, &of.1, id])
         .await?;
     if gone == 0 { Err(Error::NotFound(Noun::Template)) } else { Ok(()) }
 }

@@ -124,7 +124,9 @@ pub struct Typical {
 pub async fn typical(rx: &mut Rx, scope: &Scope) -> Result<Typical> {
     let found: Vec<(Category, Amount)> = rx
         .all(
-            sql!("SELECT category, amount FROM channel_rate WHERE root = $1 AND account = $2 AND prefix = ''"),
+            sql!(
+                "SELECT category, amount FROM channel_rate WHERE root = $1 AND account = $2 AND prefix = ''"
+            ),
             &[&scope.root, &scope.account],
         )
         .await?;
@@ -171,7 +173,9 @@ pub(super) async fn price(
 ) -> Result<Amount> {
     let rates: Vec<(String, Amount)> = rx
         .all(
-            sql!("SELECT prefix, amount FROM channel_rate WHERE root = $1 AND account = $2 AND category = $3"),
+            sql!(
+                "SELECT prefix, amount FROM channel_rate WHERE root = $1 AND account = $2 AND category = $3"
+            ),
             &[&scope.root, &scope.account, &category],
         )
         .await?;

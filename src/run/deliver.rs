@@ -169,7 +169,8 @@ impl Courier {
         let key = self.vault.open(place, &batch.signing_key);
         let key = key.map_err(|_| Error::Internal("a signing key does not open".into()))?;
         let Batch { due, messages, events, legacy, .. } = batch;
-        let all = due.into_iter().zip(messages).zip(events).map(|((due, message), event)| (due, message, event));
+        let all =
+            due.into_iter().zip(messages).zip(events).map(|((due, message), event)| (due, message, event));
         let calls = by_recipient(all).into_iter().map(|calls| async {
             let mut attempts = Vec::with_capacity(calls.len());
             for (due, message, event) in calls {

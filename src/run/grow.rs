@@ -3,7 +3,8 @@
 
 use super::Stopped;
 use crate::core::event::Dialect;
-use crate::core::sharing::{self, Found, SIMULATED_TRANSPORT};
+use crate::core::sharing::{self, Found};
+use crate::core::transport::SIMULATED;
 use crate::core::wake::Wake;
 use crate::core::{Result, account, channel, template};
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub(super) async fn run(store: Store, dialect: Dialect, wake: Wake, mut stopped:
 pub async fn turn(store: &Store, dialect: Dialect) -> Result<bool> {
     let mut did = false;
     for open in store.read((), sharing::due).await? {
-        if open.transport != SIMULATED_TRANSPORT {
+        if open.transport != SIMULATED {
             continue;
         }
         let name = store.read(open.scope.account, account::find).await?.name;

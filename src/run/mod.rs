@@ -7,6 +7,7 @@ pub mod changes;
 pub mod deliver;
 pub mod egress;
 pub mod grow;
+pub mod post;
 mod simulated;
 pub mod submit;
 pub mod sweep;
@@ -77,6 +78,8 @@ impl Tasks {
         running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
         running.spawn(grow::run(store.clone(), events, wake.clone(), stopped.clone()));
         if duties.submit {
+            let post = post::Post { store: store.clone(), dialect: events, holder, begun: false };
+            running.spawn(post::run(post, wake.clone(), stopped.clone()));
             running.spawn(submit::run(store.clone(), clock.clone(), wake.clone(), holder, stopped.clone()));
         }
         if duties.deliver {

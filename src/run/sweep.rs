@@ -3,7 +3,9 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, archive, callback, event, group, idempotency, key, lease, message, onboarding, part};
+use crate::core::{
+    Result, archive, callback, event, group, idempotency, key, lease, media, message, onboarding, part,
+};
 use std::time::Duration;
 use store::Store;
 
@@ -51,6 +53,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         more |= store.bulk((), callback::forget).await?;
         more |= store.bulk((), event::forget).await?;
         more |= store.bulk((), key::forget).await?;
+        more |= store.bulk((), media::forget).await?;
         more |= store.bulk((), onboarding::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;

@@ -76,9 +76,8 @@ pub enum Scheme {
 /// The key of a request whose body need not be read for it.
 pub fn presented(scheme: Scheme, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     match scheme {
-        Scheme::AccessKey => {
-            in_authorization(headers, "AccessKey").or_else(|| query.and_then(|query| in_pairs(query.as_bytes())))
-        }
+        Scheme::AccessKey => in_authorization(headers, "AccessKey")
+            .or_else(|| query.and_then(|query| in_pairs(query.as_bytes()))),
         Scheme::ApiKey => {
             headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned())
         }

@@ -164,6 +164,8 @@ pub struct Service {
     partner_accounts: Router,
     hub: Router,
     token: Router,
+    channel: Router,
+    alive: Router,
     onboarding: Router,
     absent: Router,
     system: Router,
@@ -230,6 +232,8 @@ impl Service {
             partner_accounts: router(messagebird::partner_accounts()),
             hub: router(d360::hub()),
             token: router(d360::token()),
+            channel: router(d360::messaging::routes()),
+            alive: router(d360::messaging::alive()),
             onboarding: router(d360::onboarding()),
             absent: router(utoipa_axum::router::OpenApiRouter::new()),
             system: router(system::routes()),
@@ -321,7 +325,11 @@ impl Service {
             Surface::Hub if parts.headers.contains_key("x-api-key") => (&self.hub, Scheme::ApiKey),
             Surface::Hub if parts.headers.contains_key(AUTHORIZATION) => (&self.hub, Scheme::Bearer),
             Surface::Hub => (&self.hub, Scheme::ApiKey),
-            Surface::Channel => (&self.absent, Scheme::ChannelKey),
+            Surface::Channel if parts.uri.path() == d360::messaging::ALIVE => {
+                parts.extensions.insert(Arc::new(context));
+                return self.in_time(run(&self.alive, Request::from_parts(parts, body))).await;
+            }
+            Surface::Channel => (&self.channel, Scheme::ChannelKey),
             // Whoever comes here has no key yet.
             Surface::Token | Surface::Onboarding => {
                 let router = if surface == Surface::Token { &self.token } else { &self.onboarding };
@@ -484,7 +492,7 @@ fn render(surface: Surface, refusal: &Refusal, request_id: &str) -> Response<Bod
         Surface::Rest | Surface::Absent | Surface::System => messagebird::error::render(refusal, request_id),
         Surface::PartnerAccounts => messagebird::error::render_partner(refusal, request_id),
         Surface::Hub => d360::error::render(refusal, request_id),
-        Surface::Channel => d360::error::render(refusal, request_id),
+        Surface::Channel => d360::messaging::render(refusal, request_id),
         Surface::Token => d360::error::render_token(refusal, request_id),
         Surface::Onboarding => d360::render_page(refusal, request_id),
     }

@@ -140,12 +140,11 @@ impl Origin {
     pub fn of(&self, own: &str, other: &str) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
         let labelled = rest.strip_prefix(own).filter(|rest| rest.starts_with('.'));
-        match labelled {
-            Some(domain) => format!("{scheme}://{other}{domain}"),
-            None => {
-                let host = rest.strip_suffix(&format!("/_{own}")).unwrap_or(rest);
-                format!("{scheme}://{host}/_{other}")
-            }
+        if let Some(domain) = labelled {
+            format!("{scheme}://{other}{domain}")
+        } else {
+            let host = rest.strip_suffix(&format!("/_{own}")).unwrap_or(rest);
+            format!("{scheme}://{host}/_{other}")
         }
     }
 

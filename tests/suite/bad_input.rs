@@ -268,6 +268,7 @@ struct Thrower {
     partner_live: String,
     api_key: String,
     handle: String,
+    channel_key: std::sync::OnceLock<String>,
 }
 
 impl Thrower {
@@ -284,6 +285,7 @@ impl Thrower {
             partner_live: live(&partner).to_owned(),
             api_key: api_key.to_owned(),
             handle: handle.to_owned(),
+            channel_key: std::sync::OnceLock::new(),
             app,
         }
     }
@@ -292,6 +294,7 @@ impl Thrower {
         match surface {
             "rest" => &self.live,
             "partner-accounts" => &self.partner_live,
+            "waba-v2" => self.channel_key.get().map_or("none yet", String::as_str),
             // Where people sign in a key is nothing.
             "hub" | "token" => &self.api_key,
             other => panic!("whose key opens {other}? Add it to `key` in tests/suite/bad_input.rs."),
@@ -330,8 +333,25 @@ impl Thrower {
                     .await)]
             }
             "hub" => self.hub_objects(endpoint).await,
+            "waba-v2" => self.channel_objects(endpoint).await,
             _ => Vec::new(),
         }
+    }
+
+    /// What an endpoint of a channel names: a file, or a template.
+    async fn channel_objects(&self, endpoint: &Endpoint) -> Vec<String> {
+        if self.channel_key.get().is_none() {
+            let one = Endpoint { surface: "hub", method: "GET".into(), path: "/{channel_id}".into() };
+            let channel = self.hub_objects(&one).await.remove(0);
+            let target = format!("/api/v2/partners/{}/channels/{channel}/api_keys", self.handle);
+            let made = self.app.request("POST", &target).header("x-api-key", &self.api_key).send().await;
+            let key = made.expect(201)["api_key"].as_str().expect("a key").to_owned();
+            self.channel_key.set(key).expect("the first");
+        }
+        let call = self.app.request("POST", "/_waba-v2/media").header("d360-api-key", self.key("waba-v2"));
+        let media =
+            call.body("image/png", "PNG").send().await.expect(200)["id"].as_str().expect("an id").to_owned();
+        if endpoint.path.contains("{name}") { vec!["order".into()] } else { vec![media] }
     }
 
     /// The partner and what an endpoint of the hub names below it, made once.
@@ -396,6 +416,7 @@ impl Thrower {
         if let Some(sent) = sent {
             request = match endpoint.surface {
                 "hub" | "token" => request.header("x-api-key", presentable(sent)),
+                "waba-v2" => request.header("d360-api-key", presentable(sent)),
                 _ => request.header("authorization", presentable(&format!("AccessKey {sent}"))),
             };
         }
@@ -431,6 +452,9 @@ fn well_formed(surface: &str, answer: &Answer) -> Result<(), &'static str> {
     if status == 204 {
         return must(answer.body.is_empty(), "a 204 with a body");
     }
+    if surface == "waba-v2" && status == 200 && answer.header("content-disposition") == "attachment" {
+        return Ok(());
+    }
     must(answer.header("content-type") == "application/json", "not called JSON")?;
     must(
         !answer.body.windows(4).any(|four| four == b"\r\n\r\n"),
@@ -451,6 +475,12 @@ fn well_formed(surface: &str, answer: &Answer) -> Result<(), &'static str> {
         "hub" => {
             must([400, 401, 403, 404, 405].contains(&status) && is_meta(&body, status), "not the meta object")
         }
+        "waba-v2" if status == 401 => must(has_only(&body, &["error"]), "not the text for a wrong key"),
+        "waba-v2" => must(
+            [400, 403, 404, 405].contains(&status)
+                && (is_meta(&body, status) || body["error"]["code"].is_i64()),
+            "neither the meta object nor the network's error",
+        ),
         "token" => must(
             [400, 401, 403, 405].contains(&status) && has_only(&body, &["error", "error_description"]),
             "not the error of OAuth",
@@ -580,7 +610,7 @@ fn anything_that_is_no_endpoint_is_refused_in_shape() {
             "{method} {host} {target}: {answer:?}"
         );
         if answer.status.is_client_error() {
-            let shapes = ["rest", "partner-accounts", "hub", "token"];
+            let shapes = ["rest", "partner-accounts", "hub", "token", "waba-v2"];
             let fits = shapes.iter().any(|surface| well_formed(surface, &answer).is_ok());
             prop_assert!(fits, "{method} {host} {target}: {answer:?}");
         }

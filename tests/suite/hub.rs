@@ -115,15 +115,12 @@ async fn clients_are_the_child_accounts() {
     record.name("corner", &corner);
     assert!(corner.len() == 10 && corner.ends_with("CL"), "{corner}");
     let body = json!({"name": "Bakery BV", "email": "IT@Bakery.example", "user_name": "John Doe", "hosting_type": "x"});
-    let made = record
-        .send("a client", hub.call("POST", "/account_sharing/clients").json(&body))
-        .await
-        .expect(201);
+    let made =
+        record.send("a client", hub.call("POST", "/account_sharing/clients").json(&body)).await.expect(201);
     let bakery = text(&made["client_id"]);
     record.name("bakery", &bakery);
     assert_eq!(made["id"], made["client_id"]);
-    let children =
-        hub.app.request("GET", "/child-accounts").key(live(&hub.partner)).send().await.expect(200);
+    let children = hub.app.request("GET", "/child-accounts").key(live(&hub.partner)).send().await.expect(200);
     let names: Vec<&Value> = children.as_array().unwrap().iter().map(|child| &child["name"]).collect();
     assert!(names.contains(&&json!("Bakery BV")) && names.contains(&&json!("Corner Bakery")), "{names:?}");
 
@@ -141,7 +138,8 @@ async fn clients_are_the_child_accounts() {
     let nulls = json!({"partner_payload": null, "max_channels": null});
     let same = hub.call("PATCH", &format!("/clients/{bakery}")).json(&nulls).send().await.expect(200);
     assert_eq!(same, patched, "null leaves as it is");
-    for wrong in [json!({"max_channels": -1}), json!({"max_channels": 1.5}), json!({"max_channels": "many"})] {
+    for wrong in [json!({"max_channels": -1}), json!({"max_channels": 1.5}), json!({"max_channels": "many"})]
+    {
         let refused = hub.call("PATCH", &format!("/clients/{bakery}")).json(&wrong).send().await;
         assert_eq!(refused.expect(400)["meta"]["success"], false, "{wrong}");
     }
@@ -156,7 +154,10 @@ async fn clients_are_the_child_accounts() {
         let refused = record.send(title, hub.call("POST", "/account_sharing/clients").json(&body)).await;
         refused.expect(400);
     }
-    record.send("deleting is not served", hub.call("DELETE", &format!("/clients/{bakery}"))).await.expect(405);
+    record
+        .send("deleting is not served", hub.call("DELETE", &format!("/clients/{bakery}")))
+        .await
+        .expect(405);
     hub.app.store.write(child.account.id, account::delete).await.unwrap();
     hub.call("GET", &format!("/clients/{corner}")).send().await.expect(404);
     assert_eq!(hub.get("/clients").await["total"], 1);
@@ -170,8 +171,7 @@ async fn the_address_is_free_again_after_deleting_and_the_rule_is_a_switch() {
     let body = json!({"name": "Bakery BV", "email": "it@bakery.example"});
     let make = async || hub.call("POST", "/account_sharing/clients").json(&body).send().await;
     let first = make().await.expect(201);
-    let children =
-        hub.app.request("GET", "/child-accounts").key(live(&hub.partner)).send().await.expect(200);
+    let children = hub.app.request("GET", "/child-accounts").key(live(&hub.partner)).send().await.expect(200);
     let number = &children[0]["id"];
     hub.app
         .request("DELETE", &format!("/child-accounts/{number}"))
@@ -232,7 +232,10 @@ async fn lists_take_every_shape_of_filters_and_order() {
     assert_eq!(names("sort=name&offset=2&limit=200").await.0, "cid");
     assert_eq!(names("limit=0").await.0, "");
     let default = hub.get("/clients").await;
-    assert_eq!((&default["sort"], &default["filters"], &default["limit"]), (&json!(["id"]), &json!({}), &json!(1000)));
+    assert_eq!(
+        (&default["sort"], &default["filters"], &default["limit"]),
+        (&json!(["id"]), &json!({}), &json!(1000))
+    );
     for wrong in [
         "limit=-1",
         "limit=x",
@@ -256,10 +259,8 @@ async fn a_shared_number_becomes_a_channel_with_keys() {
     record.name("client", &client);
     let body = json!({"client_id": client, "solution_id": "70110000000001", "tier": "regular",
         "waba_external_id": WABA, "waba_business_id": "703200000000022"});
-    let shared = record
-        .send("share", hub.call("POST", "/account_sharing/numbers").json(&body))
-        .await
-        .expect(200);
+    let shared =
+        record.send("share", hub.call("POST", "/account_sharing/numbers").json(&body)).await.expect(200);
     assert_eq!(shared, body);
     hub.app.settle().await;
     let listed = record.send("channels", hub.call("GET", "/channels")).await.expect(200);
@@ -297,7 +298,10 @@ async fn a_shared_number_becomes_a_channel_with_keys() {
     let labelled = hub.call("POST", &keys).header("host", "hub.acme.example").body("application/json", "{}");
     assert_eq!(labelled.send().await.expect(201)["address"], "http://waba-v2.acme.example");
     let list = hub.get(&keys).await;
-    assert_eq!((list["api_keys"].as_array().unwrap().len(), &list["api_keys"][0]["api_key"]), (1, &json!("********")));
+    assert_eq!(
+        (list["api_keys"].as_array().unwrap().len(), &list["api_keys"][0]["api_key"]),
+        (1, &json!("********"))
+    );
     record.send("revoke", hub.call("DELETE", &keys).body("application/json", "{}")).await.expect(200);
     assert_eq!(hub.get(&keys).await, json!({"api_keys": []}));
     let shared = hub.get(&format!("/clients/{client}/shared_client_numbers")).await;
@@ -330,7 +334,8 @@ async fn sharing_is_refused_whole_and_repeated_without_doubles() {
     ] {
         hub.call("POST", "/account_sharing/numbers").json(&body).send().await.expect(400);
     }
-    let by_owner = json!({"solution_id": "1", "waba_external_id": "702100000000099", "waba_business_id": "7"});
+    let by_owner =
+        json!({"solution_id": "1", "waba_external_id": "702100000000099", "waba_business_id": "7"});
     hub.call("POST", "/account_sharing/numbers").json(&by_owner).send().await.expect(404);
     hub.share("00000000CL", "1").await.expect(404);
     // A full client, and one whose partner lets nobody add numbers.
@@ -391,7 +396,8 @@ async fn keys_need_a_running_channel_and_permission() {
     assert!(ended["terminated_at"].is_string() && ended["hub_status"] == "terminated");
     assert_eq!(hub.get(&keys).await, json!({"api_keys": []}), "its keys end with it");
     hub.call("POST", &keys).send().await.expect(400);
-    let revived = hub.call("POST", &format!("{control}/reactivate")).json(&json!({})).send().await.expect(200);
+    let revived =
+        hub.call("POST", &format!("{control}/reactivate")).json(&json!({})).send().await.expect(200);
     assert_eq!(revived["status"], "ready");
     hub.call("POST", &keys).send().await.expect(201);
     hub.app.settle().await;
@@ -428,7 +434,11 @@ async fn templates() {
     record.name("rejected external", text(&listed["waba_templates"][0]["external_id"]));
     assert_eq!(listed["waba_templates"][0]["status"], "rejected");
     assert_eq!(listed["waba_templates"][1]["status"], "approved");
-    for filter in ["{\"business_templates.name\":\"order_shipped\"}", "{\"name\":\"order_shipped\"}", "{\"language\":\"de\"}"] {
+    for filter in [
+        "{\"business_templates.name\":\"order_shipped\"}",
+        "{\"name\":\"order_shipped\"}",
+        "{\"language\":\"de\"}",
+    ] {
         assert_eq!(hub.get(&format!("{all}?filters={}", encoded(filter))).await["total"], 1, "{filter}");
     }
     let changed = json!({"components": [{"type": "BODY", "text": "new"}], "allow_category_change": true});
@@ -447,7 +457,10 @@ async fn templates() {
     ] {
         hub.call("POST", &all).json(&wrong).send().await.expect(400);
     }
-    record.send("delete", hub.call("DELETE", &format!("{all}/{id}")).body("application/json", "{}")).await.expect(200);
+    record
+        .send("delete", hub.call("DELETE", &format!("{all}/{id}")).body("application/json", "{}"))
+        .await
+        .expect(200);
     hub.call("DELETE", &format!("{all}/{id}")).send().await.expect(404);
     hub.call("GET", "/waba_accounts/000000WA/waba_templates").send().await.expect(404);
     hub.app.settle().await;
@@ -461,8 +474,7 @@ async fn balances() {
     let (client, channel) = hub.channel().await;
     record.name("client", &client);
     record.name("channel", &channel);
-    let children =
-        hub.app.request("GET", "/child-accounts").key(live(&hub.partner)).send().await.expect(200);
+    let children = hub.app.request("GET", "/child-accounts").key(live(&hub.partner)).send().await.expect(200);
     let child = rookery::core::AccountId(children[0]["id"].as_i64().unwrap());
     for (account, amount) in [(hub.partner.account.id, 812_400_000), (child, 42_500_000)] {
         let grant = Grant { account, amount: Amount(amount), currency: None };
@@ -542,7 +554,8 @@ async fn people_sign_in_for_tokens() {
 async fn the_webhook_url_is_that_of_the_partner_object() {
     let hub = Hub::new().await;
     assert_eq!(hub.get("/webhook_url").await, json!({}));
-    let body = json!({"webhook_url": "https://acme.example/hook?secret=1", "headers": {"X-Partner-Auth": "abc"}});
+    let body =
+        json!({"webhook_url": "https://acme.example/hook?secret=1", "headers": {"X-Partner-Auth": "abc"}});
     let set = hub.call("POST", "/webhook_url").json(&body).send().await.expect(200);
     assert_eq!(set, hub.get("").await);
     assert_eq!(hub.get("/webhook_url").await, json!({"webhook_url": "https://acme.example/hook?secret=1"}));

@@ -17,7 +17,8 @@ fn names(calls: &[Call]) -> Vec<String> {
 /// A hub whose events go to a server of the partner's, with headers of its own.
 async fn told() -> (Hub, Customer) {
     let (hub, customer) = (Hub::new().await, Customer::new().await);
-    let body = json!({"webhook_url": customer.url("/hook?secret=1"), "headers": {"X-Partner-Auth": "abc def"}});
+    let body =
+        json!({"webhook_url": customer.url("/hook?secret=1"), "headers": {"X-Partner-Auth": "abc def"}});
     hub.call("POST", "/webhook_url").json(&body).send().await.expect(200);
     (hub, customer)
 }
@@ -25,12 +26,12 @@ async fn told() -> (Hub, Customer) {
 fn signature(secret: &Secret, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).unwrap();
     mac.update(body);
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    rookery::core::secret::hex(&mac.finalize().into_bytes())
 }
 
 #[tokio::test]
 async fn a_partner_is_told_once_of_each_change() {
-    let (hub, customer) = told().await;
+    let (hub, customer) = Box::pin(told()).await;
     let client = hub.client("it@bakery.example").await;
     hub.share(&client, WABA).await.expect(200);
     hub.app.settle().await;
@@ -48,7 +49,10 @@ async fn a_partner_is_told_once_of_each_change() {
     assert_eq!(ids.len(), calls.len(), "each has an id of its own");
     let channel = hub.get("/channels").await["partner_channels"][0].clone();
     for call in &calls {
-        assert_eq!((call.target.as_str(), call.header("content-type")), ("/hook?secret=1", Some("application/json")));
+        assert_eq!(
+            (call.target.as_str(), call.header("content-type")),
+            ("/hook?secret=1", Some("application/json"))
+        );
         assert_eq!(call.header("x-partner-auth"), Some("abc def"));
         assert_eq!(call.header("x-360dialog-signature"), None, "there is no secret yet");
         let body = call.json();
@@ -80,7 +84,13 @@ async fn a_partner_is_told_once_of_each_change() {
     hub.app.pass(Duration::from_hours(24 * 31)).await;
     hub.call("POST", &control.replace("cancellation_request", "reactivate")).send().await.expect(200);
     hub.app.settle().await;
-    let told = ["cancellation_request", "cancellation_revoke", "cancellation_request", "cancellation_processed", "channel_live"];
+    let told = [
+        "cancellation_request",
+        "cancellation_revoke",
+        "cancellation_request",
+        "cancellation_processed",
+        "channel_live",
+    ];
     assert_eq!(names(&customer.calls()), told);
     let template = json!({"name": "order", "category": "UTILITY", "language": "en", "components": []});
     let waba = text(&channel["waba_account_id"]);
@@ -95,7 +105,7 @@ async fn a_partner_is_told_once_of_each_change() {
 
 #[tokio::test]
 async fn events_are_signed_over_their_bytes_with_a_secret_that_can_be_rotated() {
-    let (hub, customer) = told().await;
+    let (hub, customer) = Box::pin(told()).await;
     let rotate = async || {
         let command = (hub.partner.account.id, hub.app.vault.clone());
         hub.app.store.write(command, partner::rotate_secret).await.unwrap()
@@ -117,7 +127,7 @@ async fn events_are_signed_over_their_bytes_with_a_secret_that_can_be_rotated() 
 
 #[tokio::test]
 async fn a_failed_event_is_repeated_with_the_same_bytes_for_a_day() {
-    let (hub, customer) = told().await;
+    let (hub, customer) = Box::pin(told()).await;
     customer.answer(std::iter::repeat_n(500, 3));
     hub.client("it@bakery.example").await;
     hub.app.settle().await;

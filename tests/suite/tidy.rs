@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 26] = [
+const TENANT_TABLES: [&str; 28] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -37,6 +37,8 @@ const TENANT_TABLES: [&str; 26] = [
     "spent_signature",
     "channel_rate",
     "channel_usage",
+    "channel_message",
+    "channel_media",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

@@ -72,12 +72,8 @@ fn asked(query: &Query, of: ChildOf, channel: Option<String>) -> Result<(Asked, 
         _ => Err(Code::Invalid),
     });
     reader.finish()?;
-    let asked = Asked {
-        scope: client::scope(&of),
-        channel,
-        from: from.div_euclid(DAY),
-        to: to.div_euclid(DAY),
-    };
+    let asked =
+        Asked { scope: client::scope(&of), channel, from: from.div_euclid(DAY), to: to.div_euclid(DAY) };
     Ok((asked, by_day.unwrap_or(false)))
 }
 

@@ -24,10 +24,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(view))
-        .routes(routes!(list, create))
-        .routes(routes!(view_template, update, delete))
+    OpenApiRouter::new().routes(routes!(view)).routes(routes!(list, create)).routes(routes!(
+        view_template,
+        update,
+        delete
+    ))
 }
 
 fn render(business: &Business) -> Value {
@@ -146,7 +147,8 @@ fn language(text: &str) -> Result<String, Code> {
     let mut parts = text.split('_');
     let first = parts.next().unwrap_or_default();
     let begins = (2..=3).contains(&first.len()) && first.bytes().all(|byte| byte.is_ascii_lowercase());
-    let goes_on = parts.all(|part| (2..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let goes_on = parts
+        .all(|part| (2..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic()));
     if begins && goes_on { Ok(text.to_owned()) } else { Err(Code::Invalid) }
 }
 

@@ -165,11 +165,8 @@ async fn list(
     let client = listing.exactly("client_id").or_else(|| listing.exactly("client.id"));
     let narrow = Narrow {
         id: listing.exactly("id").map(|text| id::without(text, id::CHANNEL)),
-        client: match client {
-            // No account has this number.
-            Some(text) => Some(id::account(text).unwrap_or(AccountId(0))),
-            None => None,
-        },
+        // No account has the number 0.
+        client: client.map(|text| id::account(text).unwrap_or(AccountId(0))),
     };
     let found = state.store.scan((partner, narrow), channel::list).await?;
     Ok(listing.envelope("partner_channels", found.iter().map(render).collect()))

@@ -65,7 +65,14 @@ pub(super) fn render(client: &Client) -> Value {
 
 const KNOWN: Known = Known {
     filters: &[
-        "id", "name", "status", "organisation", "partner_payload", "max_channels", "suspicious", "created_at",
+        "id",
+        "name",
+        "status",
+        "organisation",
+        "partner_payload",
+        "max_channels",
+        "suspicious",
+        "created_at",
         "modified_at",
     ],
     below: &["meta_info.", "contact_info.", "contact_user."],
@@ -227,9 +234,8 @@ async fn share(
     let business = fields.required("waba_external_id", digits);
     let owner = fields.text("waba_business_id", digits);
     let client = fields.text("client_id", |text| Ok(text.to_owned()));
-    let plan = fields.text("tier", |text| {
-        if TIERS.contains(&text) { Ok(text.to_owned()) } else { Err(Code::Invalid) }
-    });
+    let plan = fields
+        .text("tier", |text| if TIERS.contains(&text) { Ok(text.to_owned()) } else { Err(Code::Invalid) });
     let number = fields.text("channel_external_id", digits);
     if client.is_none() && owner.is_none() {
         fields.reject("client_id", Code::Required);

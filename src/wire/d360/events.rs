@@ -4,12 +4,13 @@ use super::json::bytes;
 use super::listing::sorted;
 use super::{channels, clients, id};
 use crate::core::event::{About, Dialect, EventId, Kind};
+use crate::core::secret::hex;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// How events look here; `serve` hands it to what makes them go on, since `run` does not see `wire`.
-pub const EVENTS: Dialect = Dialect { partner, sign };
+pub const EVENTS: Dialect = Dialect { partner, chat: super::messaging::told, sign };
 
 /// The names of the catalogue.
 fn name(kind: Kind) -> &'static str {
@@ -62,11 +63,6 @@ fn partner(event: &EventId, kind: Kind, about: &About<'_>) -> String {
 pub(super) fn body(value: &Value) -> String {
     let bytes = bytes(&sorted(value.clone())).unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_default().trim_end().to_owned()
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// HMAC-SHA256 over the raw body, in hexadecimal (section 1.1).

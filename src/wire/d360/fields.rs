@@ -130,15 +130,11 @@ impl Fields {
             let value = value.as_str().filter(|value| {
                 value.bytes().all(|byte| (32..127).contains(&byte)) && value.trim() == *value
             });
-            match value.filter(|_| fits) {
-                Some(value) => {
-                    lines.push_str(&format!("{header}: {value}\n"));
-                }
-                None => {
-                    self.reject(name, Code::Invalid);
-                    return None;
-                }
-            }
+            let Some(value) = value.filter(|_| fits) else {
+                self.reject(name, Code::Invalid);
+                return None;
+            };
+            lines.extend([header.as_str(), ": ", value, "\n"]);
         }
         if headers.len() > HEADERS_MAX || lines.len() > HEADERS_BYTES {
             self.reject(name, Code::TooMany(HEADERS_MAX));

@@ -106,12 +106,11 @@ fn object(text: &str) -> Result<Map<String, Value>, Refusal> {
     };
     let as_python = || {
         let swapped = text.replace('\'', "\"");
-        let words = swapped.replace(": None", ": null").replace(": True", ": true").replace(": False", ": false");
+        let words =
+            swapped.replace(": None", ": null").replace(": True", ": true").replace(": False", ": false");
         read(&words)
     };
-    read(text)
-        .or_else(as_python)
-        .ok_or(Refusal::Malformed("filters is not a JSON object"))
+    read(text).or_else(as_python).ok_or(Refusal::Malformed("filters is not a JSON object"))
 }
 
 fn flatten(root: &str, object: &Map<String, Value>, into: &mut Vec<(String, Value)>) {

@@ -10,6 +10,7 @@ mod fields;
 mod id;
 mod json;
 mod listing;
+pub(super) mod messaging;
 mod onboarding;
 mod page;
 mod partner;

@@ -5,7 +5,7 @@
 //! token that ends soon.
 
 use super::page::{Page, escaped};
-use super::{EVENTS, events, id};
+use super::{EVENTS, id};
 use crate::core::account::{self, AccountId, ChildOf};
 use crate::core::channel::{self, Narrow, Permit, View};
 use crate::core::client::{self, Details, NewClient};
@@ -14,7 +14,7 @@ use crate::core::partner::{self, Handle, Partner, check_url};
 use crate::core::password::Password;
 use crate::core::person::{self, NewPerson, Person, SignIn};
 use crate::core::phone::Msisdn;
-use crate::core::secret::{Place, Secret};
+use crate::core::secret::{self, Place, Secret};
 use crate::core::sharing::{self, Request};
 use crate::core::{Code, Error, Noun, Result as CoreResult, Scope, Violation, onboarding as links};
 use crate::wire::attributes::{Attributes, at_most, filled};
@@ -49,7 +49,9 @@ pub(in crate::wire) fn render_page(refusal: &Refusal, request_id: &str) -> Respo
     let status = super::error::render(refusal, request_id).status();
     let text = match refusal {
         Refusal::NoSuchPath | Refusal::Core(Error::NotFound(_)) => "There is no such page.",
-        Refusal::Core(Error::Forbidden) => "This link is not valid, or no longer. Start again where you came from.",
+        Refusal::Core(Error::Forbidden) => {
+            "This link is not valid, or no longer. Start again where you came from."
+        }
         Refusal::Core(Error::Unauthenticated) => "This took too long. Start again where you came from.",
         Refusal::Core(Error::Limited { .. }) => "Too many tries. Wait a while.",
         Refusal::Core(Error::Unavailable(_)) => "Not available right now. Try again in a moment.",
@@ -144,7 +146,11 @@ impl Host {
             let wanted = Url::parse(wanted).ok().filter(|_| check_url(wanted).is_ok());
             match wanted.filter(|wanted| wanted.origin() == back.origin()) {
                 Some(wanted) => back = wanted,
-                None => return Err(Refusal::Malformed("The link leads back to a place that is not the partner's.")),
+                None => {
+                    return Err(Refusal::Malformed(
+                        "The link leads back to a place that is not the partner's.",
+                    ));
+                }
             }
         }
         let sealed = state.store.read(id, partner::sealed_secret).await?;
@@ -159,7 +165,8 @@ impl Host {
         };
         let host = Host { id, partner, back, secret };
         let rules = state.store.read(id, partner::rules).await?;
-        if (rules.signed_onboarding || !visit.signature.is_empty()) && !host.is_signed(visit, state.now_us()) {
+        if (rules.signed_onboarding || !visit.signature.is_empty()) && !host.is_signed(visit, state.now_us())
+        {
             return Err(Error::Forbidden.into());
         }
         Ok(host)
@@ -173,7 +180,7 @@ impl Host {
     fn signature(&self, seconds: i64) -> Option<String> {
         let mut mac = Hmac::<Sha512>::new_from_slice(self.secret.as_deref()?).ok()?;
         mac.update(format!("{}|{seconds}", self.handle()).as_bytes());
-        Some(events::hex(&mac.finalize().into_bytes()))
+        Some(secret::hex(&mac.finalize().into_bytes()))
     }
 
     fn is_signed(&self, visit: &Visit, now_us: i64) -> bool {
@@ -199,15 +206,15 @@ impl Host {
         };
         let mut query = format!("client={}&channels={}", id::client(client), list(channels));
         if !revoked.is_empty() {
-            query.push_str(&format!("&revoked={}", list(revoked)));
+            query.extend(["&revoked=", &list(revoked)]);
         }
         if let Some(state) = &visit.state {
             let state: String = form_urlencoded::byte_serialize(state.as_bytes()).collect();
-            query.push_str(&format!("&state={state}"));
+            query.extend(["&state=", &state]);
         }
         let seconds = now_us / 1_000_000;
         if let Some(signature) = self.signature(seconds) {
-            query.push_str(&format!("&io_timestamp={seconds}&io_signature={signature}"));
+            query.extend(["&io_timestamp=", &seconds.to_string(), "&io_signature=", &signature]);
         }
         let mut back = self.back.clone();
         let whole = match back.query().filter(|query| !query.is_empty()) {
@@ -257,7 +264,9 @@ fn entrance(host: &Host, visit: &Visit, problem: Option<&str>) -> Response<Body>
         )
     };
     page = if !may_add {
-        sign_in(page.paragraph("No numbers can be added at the moment. You can change the permissions of yours."))
+        sign_in(
+            page.paragraph("No numbers can be added at the moment. You can change the permissions of yours."),
+        )
     } else if visit.login {
         sign_up(sign_in(page))
     } else {
@@ -372,8 +381,7 @@ async fn add_number(
 }
 
 fn spent(visit: &Visit) -> Option<[u8; 32]> {
-    (!visit.signature.is_empty())
-        .then(|| crate::core::secret::hash(&format!("{}|{}", visit.signature, visit.timestamp)))
+    (!visit.signature.is_empty()).then(|| secret::hash(&format!("{}|{}", visit.signature, visit.timestamp)))
 }
 
 async fn sign_up(
@@ -392,7 +400,9 @@ async fn sign_up(
     let Some(name) = name else { return refuse("Say what your company is called.") };
     let Some(email) = email else { return refuse("That is no e-mail address.") };
     let Some(Ok(password)) = password else { return refuse("The password needs 8 to 256 characters.") };
-    let Some(number) = number else { return refuse("That is no phone number: give it with its country code.") };
+    let Some(number) = number else {
+        return refuse("That is no phone number: give it with its country code.");
+    };
     if !host.partner.clients_add_numbers {
         return refuse("No numbers can be added at the moment.");
     }
@@ -401,7 +411,11 @@ async fn sign_up(
         partner: host.id,
         name,
         email: email.clone(),
-        details: Details { contact_name: contact.clone(), phone: Some(number.to_string()), ..Details::default() },
+        details: Details {
+            contact_name: contact.clone(),
+            phone: Some(number.to_string()),
+            ..Details::default()
+        },
         payload: visit.payload.clone(),
         vault: state.vault.clone(),
         dialect: EVENTS,
@@ -453,7 +467,7 @@ async fn sign_in(
     }
     let mut chance = [0; 32];
     state.entropy.fill(&mut chance);
-    let token = events::hex(&chance);
+    let token = secret::hex(&chance);
     let sign_in = SignIn {
         person: Person { ..person },
         token: Secret::new(token.clone()),
@@ -509,7 +523,7 @@ async fn permit(
     let number = reader.optional(&["number"], filled(Msisdn::parse)).flatten();
     let chosen = reader.list("channel", false).unwrap_or_default();
     reader.finish()?;
-    let hash = crate::core::secret::hash(&token);
+    let hash = secret::hash(&token);
     let entry = state.keys.look_up(&state.store, hash).await?;
     let entry = entry.filter(|entry| {
         let principal = &entry.principal;

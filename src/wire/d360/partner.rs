@@ -89,7 +89,11 @@ struct PartnerIn {
 }
 
 /// The credential's own partner; any other id is refused, whether it exists or not.
-pub(super) async fn own(state: &Shared, caller: PartnerCaller, id: &str) -> Result<(AccountId, Partner), Refusal> {
+pub(super) async fn own(
+    state: &Shared,
+    caller: PartnerCaller,
+    id: &str,
+) -> Result<(AccountId, Partner), Refusal> {
     let partner = state.store.read(caller.partner, partner::view).await?;
     if partner.handle.as_str() == id { Ok((caller.partner, partner)) } else { Err(Error::Forbidden.into()) }
 }
@@ -172,8 +176,8 @@ async fn set_hook(
     fields.finish()?;
     let hook = Hook { partner, url: url.unwrap_or_default(), headers, vault: state.vault.clone() };
     let render = |partner: Partner| {
-        let body = PartnerOut::new(partner)
-            .map_err(|_| Error::Internal("stored settings are no JSON".into()))?;
+        let body =
+            PartnerOut::new(partner).map_err(|_| Error::Internal("stored settings are no JSON".into()))?;
         Ok(answer(StatusCode::OK, &body))
     };
     once.answer(&state, hook, partner::set_hook, render).await

@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// A token.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of OAuth")]
 struct Token {
     access_token: String,
     expires_in: i64,

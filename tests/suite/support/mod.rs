@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod books;
+pub mod channels;
 pub mod customer;
 pub mod database;
 pub mod http;
@@ -26,6 +27,7 @@ use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
 use rookery::run::deliver::Courier;
 use rookery::run::egress::{self, Egress};
+use rookery::run::post::Post;
 use rookery::run::submit::Desk;
 use rookery::run::{changes, grow, sweep};
 use rookery::wire::{Common, Connection, DIALECT, EVENTS, Metrics, Options, Service};
@@ -48,6 +50,7 @@ pub struct TestApp {
     pub common: Common,
     desk: Mutex<Desk>,
     courier: Courier,
+    post: Mutex<Post>,
     _home: database::Home,
 }
 
@@ -88,7 +91,9 @@ impl TestApp {
             entropy,
             holder,
         };
-        TestApp { service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
+        let post = Post { store: store.clone(), dialect: EVENTS, holder, begun: false };
+        let post = Mutex::new(post);
+        TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
     }
 
     /// A partner, with its secrets.
@@ -128,6 +133,7 @@ impl TestApp {
             let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
             did |= desk.turn().await.expect("the carrier works");
             did |= grow::turn(&self.store, EVENTS).await.expect("channels go on");
+            did |= self.post.lock().await.turn().await.expect("channels' messages go out");
             for lane in self.courier.due_lanes(Lane([0; 16])).await.expect("lanes") {
                 did |= self.courier.turn(lane).await.expect("callbacks are sent");
             }
