@@ -510,7 +510,8 @@ fn preflight() -> Response<Body> {
     let headers = response.headers_mut();
     let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let allowed = HeaderValue::from_static("Authorization, Content-Type, X-API-Key, Idempotency-Key");
+    let allowed =
+        HeaderValue::from_static("Authorization, Content-Type, X-API-Key, D360-API-KEY, Idempotency-Key");
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     response
 }

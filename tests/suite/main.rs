@@ -28,6 +28,7 @@ mod hub;
 mod hub_chats;
 mod hub_events;
 mod hub_onboarding;
+mod hub_units;
 mod idempotency;
 mod journey;
 mod killed;

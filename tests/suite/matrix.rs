@@ -699,7 +699,7 @@ fn product<'a>(world: &'a World, endpoint: &Endpoint) -> Product<'a> {
 }
 
 /// The host of the messages: whose keys are those of channels.
-fn channels(world: &World, mut wrong_keys: Vec<(&'static str, String)>) -> Product<'_> {
+fn channels<'a>(world: &'a World, mut wrong_keys: Vec<(&'static str, String)>) -> Product<'a> {
     wrong_keys.push(("the partner's access key", live(&world.partner).to_owned()));
     wrong_keys.push(("the partner's API key", partner_api(&world.partner).0.to_owned()));
     wrong_keys.push(("the child's key", live(&world.child).to_owned()));
