@@ -10,7 +10,7 @@ use crate::listen::{self, Answers, Tls};
 use crate::run::egress::Egress;
 use crate::run::{Duties, Means, Tasks};
 use crate::settings::{Role, ServeSettings, Settings};
-use crate::wire::{Common, DIALECT, Metrics, Options, Service};
+use crate::wire::{Common, DIALECT, EVENTS, Metrics, Options, Service};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::Tx;
@@ -51,6 +51,7 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
         entropy: entropy.clone(),
         wake: common.wake.clone(),
         dialect: DIALECT,
+        events: EVENTS,
         egress,
     };
     let duties = Duties { submit: serve.has(Role::Submit), deliver: serve.has(Role::Deliver) };

@@ -71,7 +71,8 @@ pub(super) enum AccountCommand {
     /// For its messages: originator, report-url, inbound-url, inbound-form (get, post or json), time-zone (such as
     /// Europe/Amsterdam), legacy-signature (true or false), retention-days (of texts), stop-words and start-words (such
     /// as stop-words=lang:de,genug); an empty value clears.
-    /// For partners: country (two letters), logo-url, webhook-url, redirect-url, clients-add-numbers.
+    /// For partners: country (two letters), logo-url, webhook-url, redirect-url, clients-add-numbers, and true or false
+    /// each: token-sign-in, clients-by-email, signed-onboarding, signature-prefix.
     #[command(verbatim_doc_comment)]
     Set {
         /// Account number or partner id
@@ -234,6 +235,12 @@ fn setting(text: &str) -> Result<Setting, Failure> {
         "clients-add-numbers" => {
             Setting::Partner(Patch { clients_add_numbers: Some(yes()?), ..Patch::default() })
         }
+        "token-sign-in" => Setting::Partner(Patch { token_sign_in: Some(yes()?), ..Patch::default() }),
+        "clients-by-email" => Setting::Partner(Patch { clients_by_email: Some(yes()?), ..Patch::default() }),
+        "signed-onboarding" => {
+            Setting::Partner(Patch { signed_onboarding: Some(yes()?), ..Patch::default() })
+        }
+        "signature-prefix" => Setting::Partner(Patch { signature_prefix: Some(yes()?), ..Patch::default() }),
         _ => {
             return Err(Failure(format!("{name} is no setting; `rookery account set --help` lists them")));
         }

@@ -11,6 +11,7 @@ mod keys;
 mod money;
 mod numbers;
 mod opt_outs;
+mod people;
 mod webhooks;
 
 use crate::core::account::AccountId;
@@ -69,6 +70,12 @@ enum Command {
     /// Make keys with the operator's rights
     #[command(subcommand)]
     OperatorKey(keys::OperatorKeyCommand),
+    /// Add, list and remove those who sign in with a password
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Make what a partner's events and onboarding links are signed with
+    #[command(subcommand)]
+    PlatformSecret(people::PlatformSecretCommand),
     /// Add prepaid balance to an account, or take it back with a negative amount
     Credit(money::Credit),
     /// Prices
@@ -190,6 +197,8 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Key(command) => keys::key(&installation, command).await,
         Command::SigningKey(command) => keys::signing_key(&installation, command).await,
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
+        Command::User(command) => people::user(&installation, command).await,
+        Command::PlatformSecret(command) => people::platform_secret(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,
         Command::Carrier(command) => carriers::carrier(&installation, command).await,

@@ -3,7 +3,8 @@
 use super::{Failure, Outcome, account_id, say};
 use crate::core::ledger::{self, Grant};
 use crate::core::money::{Amount, Currency};
-use crate::core::{AccountId, rate};
+use crate::core::usage::{self, Category};
+use crate::core::{AccountId, account, rate};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -34,6 +35,9 @@ pub(super) enum RateCommand {
         amount: String,
         /// Must be the account's own, if given
         currency: Option<String>,
+        /// Of a message of a channel instead: authentication, marketing, service or utility
+        #[arg(long)]
+        category: Option<String>,
     },
     /// Set many prices from a file with a line PREFIX,AMOUNT for each
     ///
@@ -76,9 +80,21 @@ pub(super) async fn credit(installation: &Installation, command: Credit) -> Outc
 
 pub(super) async fn rate(installation: &Installation, command: RateCommand) -> Outcome {
     match command {
-        RateCommand::Set { account_id: id, prefix, amount, currency } => {
+        RateCommand::Set { account_id: id, prefix, amount, currency, category } => {
             let account = account_id(installation, &id).await?;
             let (amount, currency) = read(&amount, currency.as_deref())?;
+            if let Some(word) = category {
+                let category = Category::parse(&word).ok_or_else(|| {
+                    Failure(format!("{word}: authentication, marketing, service or utility is needed"))
+                })?;
+                let owner = installation.store.read(account, account::find).await?;
+                if currency.is_some_and(|currency| currency != owner.currency) {
+                    return Err(Failure(format!("the account's currency is {}", owner.currency)));
+                }
+                let rate = usage::Rate { account, category, prefix, amount };
+                installation.store.write(rate, usage::set_rate).await?;
+                return Ok(());
+            }
             installation.store.write(rate::Set { account, prefix, amount, currency }, rate::set).await?;
         }
         RateCommand::Import { account_id: id, file } => {

@@ -12,7 +12,7 @@ use super::network::Networks;
 use super::rendered::Rendered;
 use super::signing_key::{self, Sealed};
 use super::words::words;
-use super::{Error, Result, Scope, Timestamp, account, callback_log, lease};
+use super::{Error, Result, Scope, Timestamp, account, callback_log, event, lease};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -32,11 +32,18 @@ words! {
         InboundForm = "inbound form",
         /// The same by JSON.
         InboundJson = "inbound json",
+        /// Something with a body of its own, which stands with the event.
+        Event = "event",
     }
 }
 
 /// Seconds from a failed attempt to the next, before jitter (spec 11 section 1.2); after the last there is none.
 pub const SCHEDULE: [i64; 9] = [1, 5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400];
+/// The same for events (docs/spec/32-360-webhooks-onboarding.md section 1): hourly at the end, for a day.
+pub const EVENT_SCHEDULE: [i64; 28] = [
+    10, 30, 60, 300, 900, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
+    3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600, 3_600,
+];
 /// Each wait is longer by up to this part of it, so that what failed together is not repeated together.
 const JITTER_PERCENT: i64 = 20;
 /// Callbacks that one unit reads or records.
@@ -119,6 +126,13 @@ pub struct Due {
     pub rendered: Option<String>,
 }
 
+impl Due {
+    /// Whether it is still to be rendered, from its message.
+    fn needs_message(&self) -> bool {
+        self.rendered.is_none() && self.kind != Kind::Event
+    }
+}
+
 impl FromRow for Due {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
         Ok(Due {
@@ -175,6 +189,8 @@ pub struct Batch {
     pub due: Vec<Due>,
     /// The messages of those that are not rendered yet, in the same order.
     pub messages: Vec<Option<Message>>,
+    /// What those that are events carry, in the same order.
+    pub events: Vec<Option<event::Outgoing>>,
     /// The account's signing keys, sealed.
     pub signing_key: Sealed,
     /// Whether the older signature is sent as well.
@@ -216,14 +232,20 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
     }
     // What is rendered already needs none; and one that its account deleted may be gone by now: nothing can be told of it
     // any more.
-    let new: Vec<MessageId> =
-        due.iter().filter(|one| one.rendered.is_none()).map(|one| one.message).collect();
+    let new: Vec<MessageId> = due.iter().filter(|one| one.needs_message()).map(|one| one.message).collect();
     let mut found = message::for_callbacks(tx, &scope, &new).await?.into_iter();
-    let messages = due.iter().map(|one| if one.rendered.is_none() { found.next()? } else { None }).collect();
+    let messages = due.iter().map(|one| if one.needs_message() { found.next()? } else { None }).collect();
+    let mut events = Vec::with_capacity(due.len());
+    for one in &due {
+        events.push(match one.kind {
+            Kind::Event => event::outgoing(tx, &one.scope, one.message).await?,
+            _ => None,
+        });
+    }
     let signing_key = signing_key::of(tx, &scope).await?;
     let super::terms::Messaging { legacy_signature: legacy, time_zone, .. } =
         super::terms::messaging(tx, &scope).await?;
-    Ok(Some(Batch { due, messages, signing_key, legacy, time_zone, standing }))
+    Ok(Some(Batch { due, messages, events, signing_key, legacy, time_zone, standing }))
 }
 
 /// How callbacks look on the wire: given by whoever knows the vendor, so that nothing here does.
@@ -295,8 +317,9 @@ impl Attempt {
 pub async fn attempted(tx: &mut Tx, attempts: &Vec<Attempt>) -> Result<()> {
     let now: Timestamp = tx.now();
     for attempt in attempts {
-        let Due { id, scope, attempts: before, .. } = &attempt.callback;
-        let wait = usize::try_from(*before).ok().and_then(|before| SCHEDULE.get(before)).copied();
+        let Due { id, scope, kind, attempts: before, .. } = &attempt.callback;
+        let schedule = if *kind == Kind::Event { &EVENT_SCHEDULE[..] } else { &SCHEDULE };
+        let wait = usize::try_from(*before).ok().and_then(|before| schedule.get(before)).copied();
         let again = wait.filter(|_| !attempt.is_done());
         let mut chance = [0; 8];
         tx.random(&mut chance);

@@ -117,6 +117,20 @@ pub enum Noun {
     Endpoint,
     /// A signing key that is to come.
     NextSigningKey,
+    /// An account of a partner, as its partner calls it.
+    Client,
+    /// A channel.
+    Channel,
+    /// An account at the network that channels belong to.
+    Business,
+    /// A template of messages.
+    Template,
+    /// A file.
+    Media,
+    /// Somebody who signs in.
+    Person,
+    /// Who carries channels.
+    Transport,
 }
 
 impl Noun {
@@ -135,6 +149,13 @@ impl Noun {
             Noun::Callback => "callback",
             Noun::Endpoint => "failing endpoint",
             Noun::NextSigningKey => "next signing key",
+            Noun::Client => "client",
+            Noun::Channel => "channel",
+            Noun::Business => "business account",
+            Noun::Template => "template",
+            Noun::Media => "media",
+            Noun::Person => "user",
+            Noun::Transport => "transport",
         }
     }
 }

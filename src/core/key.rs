@@ -56,9 +56,26 @@ pub enum Role {
     Partner,
     /// Everything.
     Operator,
+    /// The messages of one channel.
+    Channel,
+    /// What a partner's user may do, for a time.
+    Session,
+    /// One client's part of an onboarding, for a time.
+    Onboarding,
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Role; 7] = [
+        Role::Live,
+        Role::Test,
+        Role::Partner,
+        Role::Operator,
+        Role::Channel,
+        Role::Session,
+        Role::Onboarding,
+    ];
+
     /// The stored and shown word.
     pub fn name(self) -> &'static str {
         match self {
@@ -66,12 +83,15 @@ impl Role {
             Role::Test => "test",
             Role::Partner => "partner",
             Role::Operator => "operator",
+            Role::Channel => "channel",
+            Role::Session => "session",
+            Role::Onboarding => "onboarding",
         }
     }
 
     /// The word of [`Role::name`].
     pub fn parse(word: &str) -> Option<Role> {
-        [Role::Live, Role::Test, Role::Partner, Role::Operator].into_iter().find(|role| role.name() == word)
+        Role::ALL.into_iter().find(|role| role.name() == word)
     }
 }
 
@@ -124,13 +144,28 @@ pub async fn create(tx: &mut Tx, scope: Scope, role: Role, name: &str) -> Result
     let text = match role {
         Role::Live => Secret::generate(tx, "", ACCESS_KEY_CHARS),
         Role::Test => Secret::generate(tx, "test_", ACCESS_KEY_CHARS),
-        Role::Partner | Role::Operator => Secret::generate(tx, "", API_KEY_CHARS),
+        Role::Partner | Role::Operator | Role::Channel | Role::Session | Role::Onboarding => {
+            Secret::generate(tx, "", API_KEY_CHARS)
+        }
     };
     add(tx, scope, role, name, text).await
 }
 
 /// Stores a key, made or brought along. A text that exists already is refused, whosever it is.
 pub async fn add(tx: &mut Tx, scope: Scope, role: Role, name: &str, text: Secret) -> Result<NewKey> {
+    add_for(tx, scope, role, name, text, None, None).await
+}
+
+/// Stores a key that is for one thing within its account (a channel, a user) or ends by itself.
+pub(super) async fn add_for(
+    tx: &mut Tx,
+    scope: Scope,
+    role: Role,
+    name: &str,
+    text: Secret,
+    subject: Option<&str>,
+    expires: Option<Timestamp>,
+) -> Result<NewKey> {
     if name.chars().count() > NAME_MAX {
         return Err(Violation::new("name", Code::TooLong(NAME_MAX)).into());
     }
@@ -139,10 +174,10 @@ pub async fn add(tx: &mut Tx, scope: Scope, role: Role, name: &str, text: Secret
     let stored = tx
         .exec(
             sql!(
-                "INSERT INTO access_key (hash, id, root, account, role, name, created) VALUES ($1, $2, $3, $4, $5, $6, $7)
-                 ON CONFLICT (hash) DO NOTHING"
+                "INSERT INTO access_key (hash, id, root, account, role, name, created, subject, expires)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (hash) DO NOTHING"
             ),
-            &[&text.hash(), &id, &scope.root, &scope.account, &role.name(), &name, &now],
+            &[&text.hash(), &id, &scope.root, &scope.account, &role.name(), &name, &now, &subject, &expires],
         )
         .await?;
     if stored == 0 {
@@ -174,7 +209,7 @@ async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
     let allowed = match role {
         Role::Live | Role::Test => true,
         Role::Partner => owner.is_partner(),
-        Role::Operator => false,
+        Role::Operator | Role::Channel | Role::Session | Role::Onboarding => false,
     };
     if allowed { Ok(owner.scope()) } else { Err(Error::Forbidden) }
 }
@@ -189,7 +224,10 @@ pub async fn create_operator(tx: &mut Tx, name: &String) -> Result<NewKey> {
 pub async fn list(rx: &mut Rx, account: &AccountId) -> Result<Vec<Key>> {
     Ok(rx
         .all(
-            sql!("SELECT id, role, name, created, revoked FROM access_key WHERE account = $1 ORDER BY id"),
+            sql!(
+                "SELECT id, role, name, created, revoked FROM access_key WHERE account = $1 AND expires IS NULL
+                 ORDER BY id"
+            ),
             &[account],
         )
         .await?)
@@ -218,6 +256,65 @@ pub async fn revoke_all(tx: &mut Tx, account: AccountId) -> Result<()> {
     change::raise(tx, Kind::Access).await
 }
 
+/// Makes all keys of an account void that are of a role and for one thing; for everything if it is `None`.
+pub(super) async fn revoke_for(
+    tx: &mut Tx,
+    account: AccountId,
+    role: Role,
+    subject: Option<&str>,
+) -> Result<u64> {
+    let now: Timestamp = tx.now();
+    let revoked = tx
+        .exec(
+            sql!(
+                "UPDATE access_key SET revoked = $4 WHERE account = $1 AND role = $2 AND revoked IS NULL
+                 AND (CAST($3 AS TEXT) IS NULL OR subject = $3)"
+            ),
+            &[&account, &role.name(), &subject, &now],
+        )
+        .await?;
+    if revoked > 0 {
+        change::raise(tx, Kind::Access).await?;
+    }
+    Ok(revoked)
+}
+
+/// The keys of an account that are for one thing and work.
+pub(super) async fn list_for(
+    rx: &mut Rx,
+    account: AccountId,
+    role: Role,
+    subject: &str,
+) -> Result<Vec<KeyId>> {
+    Ok(rx
+        .all(
+            sql!(
+                "SELECT id FROM access_key WHERE account = $1 AND role = $2 AND subject = $3 AND revoked IS NULL
+                 ORDER BY id"
+            ),
+            &[&account, &role.name(), &subject],
+        )
+        .await?)
+}
+
+/// Keys that one unit forgets.
+const FORGOTTEN_MAX: i64 = 200;
+
+/// Forgets keys that ended by themselves; answers whether there may be more.
+pub async fn forget(tx: &mut Tx, (): &()) -> Result<bool> {
+    let now: Timestamp = tx.now();
+    let gone = tx
+        .exec(
+            sql!(
+                "DELETE FROM access_key WHERE hash IN (
+                     SELECT hash FROM access_key WHERE expires IS NOT NULL AND expires < $1 ORDER BY expires LIMIT $2)"
+            ),
+            &[&now, &FORGOTTEN_MAX],
+        )
+        .await?;
+    Ok(gone >= FORGOTTEN_MAX.unsigned_abs())
+}
+
 /// Whose key it is and what it opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -227,6 +324,10 @@ pub struct Principal {
     pub role: Role,
     /// Whose data. The operator's is account 0.
     pub scope: Scope,
+    /// What the key is for within its account: a channel's id, a user's id.
+    pub subject: Option<String>,
+    /// When it ends by itself.
+    pub expires: Option<Timestamp>,
     /// Whether the account and all above it are active.
     pub status: Status,
 }
@@ -242,13 +343,14 @@ impl FromRow for Principal {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
         let (key, role) = (row.next()?, row.next()?);
         let scope = Scope { root: row.next()?, account: row.next()? };
+        let (subject, expires) = (row.next()?, row.next()?);
         let (own, above) = (row.next::<Option<Status>>()?, row.next::<Option<Status>>()?);
         let status = match role {
             Role::Operator => Status::Active,
             // A key without its account opens nothing.
             _ => own.zip(above).map_or(Status::Deleted, |(own, above)| own.max(above)),
         };
-        Ok(Principal { key, role, scope, status })
+        Ok(Principal { key, role, scope, subject, expires, status })
     }
 }
 
@@ -257,7 +359,7 @@ pub async fn look_up(rx: &mut Rx, hash: &[u8; 32]) -> Result<Option<Principal>> 
     Ok(rx
         .maybe(
             sql!(
-                "SELECT k.id, k.role, k.root, k.account, a.status, r.status
+                "SELECT k.id, k.role, k.root, k.account, k.subject, k.expires, a.status, r.status
                  FROM access_key k
                  LEFT JOIN account a ON a.id = k.account
                  LEFT JOIN account r ON r.id = k.root

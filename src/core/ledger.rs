@@ -439,6 +439,9 @@ pub async fn audit(rx: &mut Rx, (): &()) -> Result<Audit> {
                          UNION ALL SELECT root AS account, cost AS amount FROM expansion
                          UNION ALL SELECT account, price AS amount FROM schedule
                          UNION ALL SELECT root AS account, cost AS amount FROM schedule
+                         UNION ALL SELECT account, price AS amount FROM channel_part
+                         UNION ALL SELECT root AS account, cost - price AS amount FROM channel_part
+                             WHERE root <> account AND cost > price
                      ) due GROUP BY due.account) t ON t.account = b.account
                  WHERE b.held <> COALESCE(t.total, 0) ORDER BY b.account"
             ),

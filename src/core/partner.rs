@@ -1,7 +1,8 @@
 //! What only a partner has: its handle, where its clients land, where its events go.
 
 use super::account::AccountId;
-use super::secret;
+use super::key;
+use super::secret::{self, Place, Secret, Vault};
 use super::{Code, Error, Noun, Result, Violation};
 use store::{Column, FromRow, Param, Row, Rx, Tx, Val, sql};
 use url::Url;
@@ -10,6 +11,8 @@ use url::Url;
 const HANDLE_CHARS: usize = 6;
 /// Tries to find a free handle; there are 5.7 × 10¹⁰.
 const HANDLE_TRIES: usize = 4;
+/// Characters of what events are signed with.
+const SECRET_CHARS: usize = 40;
 /// Longest URL that is kept.
 pub const URL_MAX: usize = 2_048;
 /// "Unknown country", until the operator sets one (`account set ID country=NL`).
@@ -132,6 +135,93 @@ pub struct Patch {
     pub redirect_url: Option<String>,
     /// Whether clients may add numbers.
     pub clients_add_numbers: Option<bool>,
+    /// See [`Rules::token_sign_in`].
+    pub token_sign_in: Option<bool>,
+    /// See [`Rules::clients_by_email`].
+    pub clients_by_email: Option<bool>,
+    /// See [`Rules::signed_onboarding`].
+    pub signed_onboarding: Option<bool>,
+    /// See [`Rules::signature_prefix`].
+    pub signature_prefix: Option<bool>,
+}
+
+/// How a partner's API and pages behave where the sources leave it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that the operator sets one by one")]
+pub struct Rules {
+    /// Whether people may sign in for tokens (spec 30 section 3).
+    pub token_sign_in: bool,
+    /// Whether a client is made once for each e-mail address (spec 31 section 1.4).
+    pub clients_by_email: bool,
+    /// Whether onboarding begins by a signed link only (spec 32 section 5).
+    pub signed_onboarding: bool,
+    /// Whether the signature of an event names its algorithm (spec 32 section 1.1).
+    pub signature_prefix: bool,
+}
+
+impl FromRow for Rules {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Rules {
+            token_sign_in: row.next()?,
+            clients_by_email: row.next()?,
+            signed_onboarding: row.next()?,
+            signature_prefix: row.next()?,
+        })
+    }
+}
+
+/// How a partner's API and pages behave.
+pub async fn rules(rx: &mut Rx, id: &AccountId) -> Result<Rules> {
+    rx.maybe(
+        sql!(
+            "SELECT token_sign_in, clients_by_email, signed_onboarding, signature_prefix FROM partner WHERE root = $1"
+        ),
+        &[id],
+    )
+    .await?
+    .ok_or(Error::NotFound(Noun::Account))
+}
+
+/// Replaces what a partner's events and onboarding links are signed with, and answers it: it is shown this once.
+pub async fn rotate_secret(tx: &mut Tx, (id, vault): &(AccountId, Vault)) -> Result<Secret> {
+    let text = Secret::generate(tx, "", SECRET_CHARS);
+    let sealed = vault.seal(tx, Place::PlatformSecret(id.0), text.reveal().as_bytes());
+    let changed =
+        tx.exec(sql!("UPDATE partner SET platform_secret = $2 WHERE root = $1"), &[id, &sealed]).await?;
+    if changed == 0 { Err(Error::NotFound(Noun::Account)) } else { Ok(text) }
+}
+
+/// What a partner's events and onboarding links are signed with, sealed; `None` before the first rotation.
+pub async fn sealed_secret(rx: &mut Rx, id: &AccountId) -> Result<Option<Vec<u8>>> {
+    let found: Option<Option<Vec<u8>>> =
+        rx.maybe(sql!("SELECT platform_secret FROM partner WHERE root = $1"), &[id]).await?;
+    found.ok_or(Error::NotFound(Noun::Account))
+}
+
+/// Where a partner's events go, and the headers that go with them: lines of name and value.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// Whose.
+    pub partner: AccountId,
+    /// As [`check_url`] takes it.
+    pub url: String,
+    /// `None` leaves them as they are.
+    pub headers: Option<String>,
+    /// Seals them.
+    pub vault: Vault,
+}
+
+/// Sets where a partner's events go.
+pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<Partner> {
+    let patch = Patch { webhook_url: Some(hook.url.clone()), ..Patch::default() };
+    let partner = update(tx, &(hook.partner, patch)).await?;
+    if let Some(headers) = &hook.headers {
+        let place = Place::Headers(hook.partner.0, secret::hash(""));
+        let sealed = (!headers.is_empty()).then(|| hook.vault.seal(tx, place, headers.as_bytes()));
+        tx.put(sql!("UPDATE partner SET webhook_headers = $2 WHERE root = $1"), &[&hook.partner, &sealed])
+            .await?;
+    }
+    Ok(partner)
 }
 
 /// Changes a partner object and answers it whole.
@@ -171,6 +261,25 @@ pub async fn update(tx: &mut Tx, (id, patch): &(AccountId, Patch)) -> Result<Par
         ],
     )
     .await?;
+    let Patch { token_sign_in, clients_by_email, signed_onboarding, signature_prefix, .. } = patch;
+    if [token_sign_in, clients_by_email, signed_onboarding, signature_prefix]
+        .iter()
+        .any(|rule| rule.is_some())
+    {
+        tx.put(
+            sql!(
+                "UPDATE partner SET token_sign_in = COALESCE(CAST($2 AS BOOLEAN), token_sign_in),
+                 clients_by_email = COALESCE(CAST($3 AS BOOLEAN), clients_by_email),
+                 signed_onboarding = COALESCE(CAST($4 AS BOOLEAN), signed_onboarding),
+                 signature_prefix = COALESCE(CAST($5 AS BOOLEAN), signature_prefix) WHERE root = $1"
+            ),
+            &[id, token_sign_in, clients_by_email, signed_onboarding, signature_prefix],
+        )
+        .await?;
+    }
+    if *token_sign_in == Some(false) {
+        key::revoke_for(tx, *id, key::Role::Session, None).await?;
+    }
     view(tx, id).await
 }
 

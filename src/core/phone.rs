@@ -5,6 +5,7 @@
 
 use super::error::Code;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, Region};
+use std::collections::HashMap;
 
 /// A number in international form without plus, as an integer (3GPP 23.003 section 3.3: at most 15 digits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,12 @@ impl Msisdn {
             }
         }
         if DIGITS.contains(&digits) { Ok(Msisdn(number)) } else { Err(Code::Invalid) }
+    }
+
+    /// What stands under the longest prefix of the number; the empty prefix is every number's.
+    pub(super) fn longest_prefix<T>(self, by_prefix: &HashMap<String, T>) -> Option<&T> {
+        let digits = self.to_string();
+        (0..=digits.len()).rev().find_map(|length| by_prefix.get(digits.get(..length)?))
     }
 
     /// The number with its middle hidden, for logs: `316*****123`.

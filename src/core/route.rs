@@ -130,8 +130,7 @@ impl Routes {
     }
 
     fn hops(&self, to: Msisdn) -> Option<&[Hop]> {
-        let digits = to.to_string();
-        (0..=digits.len()).rev().find_map(|length| self.0.get(digits.get(..length)?).map(Vec::as_slice))
+        to.longest_prefix(&self.0).map(Vec::as_slice)
     }
 }
 

@@ -78,6 +78,16 @@ pub fn hash(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            hex.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+        hex
+    })
+}
+
 /// `length` letters and digits, each equally likely.
 pub fn alphanumeric(tx: &mut Tx, length: usize) -> String {
     let mut text = String::with_capacity(length);
@@ -101,6 +111,10 @@ pub enum Place {
     Answer(i64, [u8; 32]),
     /// What the carrier with this number knows us by.
     Carrier(i64),
+    /// What a partner's events are signed with.
+    PlatformSecret(i64),
+    /// The headers that go with the callbacks of a partner, a business account or a channel; the account's number and the id.
+    Headers(i64, [u8; 32]),
     /// The check value of the master key.
     Check,
 }
@@ -111,6 +125,10 @@ impl Place {
             Place::SigningKey(account) => [b"signing-key:".as_slice(), &account.to_be_bytes()].concat(),
             Place::Answer(account, hash) => [b"answer:".as_slice(), &account.to_be_bytes(), &hash].concat(),
             Place::Carrier(carrier) => [b"carrier:".as_slice(), &carrier.to_be_bytes()].concat(),
+            Place::PlatformSecret(account) => {
+                [b"platform-secret:".as_slice(), &account.to_be_bytes()].concat()
+            }
+            Place::Headers(account, of) => [b"headers:".as_slice(), &account.to_be_bytes(), &of].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

@@ -181,9 +181,7 @@ struct Rates(HashMap<String, Amount>);
 impl Rates {
     /// The price of a part to a number.
     fn of(&self, to: Msisdn) -> Amount {
-        let digits = to.to_string();
-        let known = |length| self.0.get(digits.get(..length)?).copied();
-        (0..=digits.len()).rev().find_map(known).unwrap_or(Amount::ZERO)
+        to.longest_prefix(&self.0).copied().unwrap_or(Amount::ZERO)
     }
 }
 

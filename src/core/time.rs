@@ -65,6 +65,11 @@ impl Timestamp {
         })
     }
 
+    /// `2024-03-05T08:15:30Z`: seconds, in UTC.
+    pub fn rfc3339_utc(self) -> String {
+        self.rfc3339_offset().replace("+00:00", "Z")
+    }
+
     /// `2024-03-05T08:15:30+00:00`: the form of the rest host (spec 00 section 8): numeric offset, no fraction.
     pub fn rfc3339_offset(self) -> String {
         let t = self.civil();

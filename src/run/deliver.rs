@@ -6,11 +6,12 @@ use super::egress::{Egress, Outgoing};
 pub use super::rota::Rota;
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
 use crate::core::endpoint::{self, Heard, Turn};
+use crate::core::event;
 use crate::core::lease::{self, Holder, Lane};
-use crate::core::message::{Message, Status};
+use crate::core::message::{Message, MessageId, Status};
 use crate::core::network::Networks;
 use crate::core::rendered::Rendered;
-use crate::core::secret::Vault;
+use crate::core::secret::{Place, Vault};
 use crate::core::signing_key::{self, Open};
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
@@ -18,7 +19,7 @@ use crate::core::{Result, Scope, Timestamp};
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use hyper::Method;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderName};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Courier {
     pub egress: Egress,
     /// How callbacks look.
     pub dialect: Dialect,
+    /// How events are signed.
+    pub events: event::Dialect,
     /// The moment of sending.
     pub clock: Clock,
     /// What makes each token another one.
@@ -118,14 +121,17 @@ fn ended_work(rota: &mut Rota, ended: Ended) {
     }
 }
 
-type Call = (Due, Option<Message>);
+type Call = (Due, Option<Message>, Option<event::Outgoing>);
 
 /// Calls about the same recipient of a message come one after another, what was first told first.
 fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
     let mut places = HashMap::new();
     let mut groups: Vec<Vec<Call>> = Vec::new();
     for call in calls {
-        let about = (call.0.message, call.0.recipient.msisdn);
+        let about = match &call.2 {
+            Some(event) => (MessageId::from(event.order), call.0.recipient.msisdn),
+            None => (call.0.message, call.0.recipient.msisdn),
+        };
         let place = *places.entry(about).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.push(call),
@@ -134,7 +140,7 @@ fn by_recipient(calls: impl Iterator<Item = Call>) -> Vec<Vec<Call>> {
     }
     for group in &mut groups {
         let stage = |status: Status| (status != Status::Sent, status.is_final());
-        group.sort_by_key(|(due, _)| (due.recipient.changed, stage(due.recipient.status)));
+        group.sort_by_key(|(due, ..)| (due.recipient.changed, stage(due.recipient.status)));
     }
     groups
 }
@@ -169,20 +175,25 @@ impl Courier {
             return Ok(false);
         };
         let Some(scope) = batch.due.first().map(|due| due.scope) else { return Ok(false) };
-        let Batch { due, messages, signing_key, legacy, time_zone, standing } = batch;
+        let Batch { due, messages, events, signing_key, legacy, time_zone, standing } = batch;
         let seal = Seal {
             keys: RwLock::new(Open::new(&self.vault, scope.account, &signing_key)?),
             legacy,
             zone: time_zone,
         };
         let networks = &*self.terms.networks.all(&self.store).await?;
-        let calls = by_recipient(due.into_iter().zip(messages)).into_iter().map(|calls| async {
+        let all =
+            due.into_iter().zip(messages).zip(events).map(|((due, message), event)| (due, message, event));
+        let calls = by_recipient(all).into_iter().map(|calls| async {
             let mut attempts = Vec::with_capacity(calls.len());
-            for (due, message) in calls {
+            for (due, message, event) in calls {
                 if stops() {
                     break;
                 }
-                attempts.push(self.call(due, message, networks, &seal).await);
+                attempts.push(match event {
+                    Some(event) => self.tell(due, event).await,
+                    None => self.call(due, message, networks, &seal).await,
+                });
             }
             attempts
         });
@@ -293,7 +304,62 @@ impl Courier {
         let answer = sent.map(|answer| answer.status).map_err(|failure| failure.to_string());
         Attempt { callback: due, rendered, headers: names, at, took_ms, answer, said }
     }
+
+    /// Sends an event: its own bytes, with a signature if there is a secret, and the headers that go with it.
+    async fn tell(&self, due: Due, event: event::Outgoing) -> Attempt {
+        let at = Timestamp(self.clock.now_us());
+        let mut headers = Vec::new();
+        let mut add = |name: &str, value: String| {
+            if let Ok(name) = name.parse::<HeaderName>() {
+                headers.push((name, value));
+            }
+        };
+        add("content-type", "application/json".to_owned());
+        let mut unopened = false;
+        if let Some(sealed) = &event.secret {
+            match self.vault.open(Place::PlatformSecret(due.scope.root.0), sealed) {
+                Ok(secret) => {
+                    for (name, value) in (self.events.sign)(&secret, event.body.as_bytes(), event.prefix) {
+                        add(name, value);
+                    }
+                }
+                Err(_) => unopened = true,
+            }
+        }
+        if let Some((place, sealed)) = event.headers {
+            match self.vault.open(place, &sealed) {
+                Ok(lines) => {
+                    for line in String::from_utf8_lossy(&lines).lines() {
+                        if let Some((name, value)) = line.split_once(": ") {
+                            add(name, value.to_owned());
+                        }
+                    }
+                }
+                Err(_) => unopened = true,
+            }
+        }
+        if unopened {
+            let answer = Err("a secret of this callback does not open".to_owned());
+            return told(due, at, 0, answer, String::new());
+        }
+        let request =
+            Outgoing { method: Method::POST, url: due.url.clone(), headers, body: event.body.into_bytes() };
+        let sent = self.egress.send(request).await;
+        let took_ms = self.clock.now_us().saturating_sub(at.0) / 1_000;
+        let said = sent.as_ref().map_or_else(|_| String::new(), |answer| beginning(&answer.body));
+        let answer = sent.map(|answer| answer.status).map_err(|failure| failure.to_string());
+        told(due, at, took_ms, answer, said)
+    }
 }
+
+/// An attempt to tell an event; its body stands with the event, and its headers may be the customer's secrets.
+fn told(due: Due, at: Timestamp, took_ms: i64, answer: Answered, said: String) -> Attempt {
+    let rendered = Rendered::get(due.url.clone());
+    Attempt { callback: due, rendered, headers: Vec::new(), at, took_ms, answer, said }
+}
+
+/// The status that was answered, or why there was none.
+type Answered = std::result::Result<u16, String>;
 
 /// What a batch is signed and rendered with.
 struct Seal {

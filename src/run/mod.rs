@@ -6,6 +6,8 @@
 pub mod changes;
 pub mod deliver;
 pub mod egress;
+pub mod grow;
+pub mod post;
 mod rota;
 mod simulated;
 mod smpp;
@@ -13,6 +15,7 @@ pub mod submit;
 pub mod sweep;
 
 use crate::core::callback::Dialect;
+use crate::core::event;
 use crate::core::key::Directory;
 use crate::core::lease::Holder;
 use crate::core::secret::Vault;
@@ -43,6 +46,8 @@ pub struct Means<T> {
     pub wake: Wake,
     /// How callbacks look.
     pub dialect: Dialect,
+    /// How events look.
+    pub events: event::Dialect,
     /// The only way to customers' URLs.
     pub egress: Egress,
 }
@@ -65,7 +70,7 @@ pub struct Tasks {
 impl Tasks {
     /// Starts everything that a process of these duties does by itself.
     pub fn start<T: Default + Send + Sync + 'static>(means: Means<T>, duties: Duties) -> Self {
-        let Means { store, keys, terms, vault, clock, entropy, wake, dialect, egress } = means;
+        let Means { store, keys, terms, vault, clock, entropy, wake, dialect, events, egress } = means;
         let (stop, stopped) = watch::channel(false);
         let stopped = Stopped(stopped);
         let mut holder = Holder([0; 16]);
@@ -73,13 +78,16 @@ impl Tasks {
         let mut running = JoinSet::new();
         running.spawn(changes::watch(store.clone(), keys, Arc::clone(&terms), stopped.clone()));
         running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
+        running.spawn(grow::run(store.clone(), events, wake.clone(), stopped.clone()));
         if duties.submit {
+            let post = post::Post { store: store.clone(), dialect: events, holder, begun: false };
+            running.spawn(post::run(post, wake.clone(), stopped.clone()));
             let (store, vault, clock, wake) = (store.clone(), vault.clone(), clock.clone(), wake.clone());
             let office = submit::Office { store, vault, clock, wake, holder };
             running.spawn(submit::run(office, stopped.clone()));
         }
         if duties.deliver {
-            let courier = Courier { store, terms, vault, egress, dialect, clock, entropy, holder };
+            let courier = Courier { store, terms, vault, egress, dialect, events, clock, entropy, holder };
             running.spawn(deliver::run(Arc::new(courier), wake, stopped));
         }
         Tasks { running, stop }

@@ -4,8 +4,8 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Result, archive, callback, endpoint, fragment, group, idempotency, inbound, lease, message, part,
-    receipt, schedule, signing_key,
+    Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease, media,
+    message, onboarding, part, receipt, schedule, signing_key,
 };
 use std::time::Duration;
 use store::Store;
@@ -59,6 +59,10 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         more |= store.bulk((), endpoint::give_up).await?;
         more |= store.bulk((), signing_key::finish).await?;
         more |= store.bulk((), inbound::forget).await?;
+        more |= store.bulk((), event::forget).await?;
+        more |= store.bulk((), key::forget).await?;
+        more |= store.bulk((), media::forget).await?;
+        more |= store.bulk((), onboarding::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         forgotten?;

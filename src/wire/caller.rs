@@ -8,7 +8,7 @@ use super::limit::{Bucket, Rate};
 use super::refusal::Refusal;
 use crate::core::account::{AccountId, Status};
 use crate::core::key::{Entry, Role};
-use crate::core::{Error, Scope};
+use crate::core::{Error, Scope, Timestamp};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -23,8 +23,8 @@ const WRITES: Rate = Rate::per_second(500);
 const WRONG_KEYS: Rate = Rate::per_minute(20);
 /// Addresses remembered for that.
 pub(super) const ADDRESSES_MAX: usize = 100_000;
-/// Longest text that is looked up as a key.
-const KEY_MAX: usize = 128;
+/// Longest text that is looked up as a key; tokens are the longest.
+const KEY_MAX: usize = 512;
 
 /// What this process keeps beside a key.
 #[derive(Debug, Default)]
@@ -51,6 +51,15 @@ pub struct PartnerCaller {
     pub is_test: bool,
 }
 
+/// A caller with a key of a channel.
+#[derive(Debug, Clone)]
+pub struct ChannelCaller {
+    /// Whose data it may touch.
+    pub scope: Scope,
+    /// Which channel.
+    pub channel: String,
+}
+
 /// Which keys a product takes and where they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -58,24 +67,31 @@ pub enum Scheme {
     AccessKey,
     /// `X-API-Key: …`
     ApiKey,
+    /// `Authorization: Bearer …`, where there is no `X-API-Key`
+    Bearer,
+    /// `D360-API-KEY: …`
+    ChannelKey,
 }
 
 /// The key of a request whose body need not be read for it.
 pub fn presented(scheme: Scheme, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     match scheme {
-        Scheme::AccessKey => {
-            in_authorization(headers).or_else(|| query.and_then(|query| in_pairs(query.as_bytes())))
-        }
+        Scheme::AccessKey => in_authorization(headers, "AccessKey")
+            .or_else(|| query.and_then(|query| in_pairs(query.as_bytes()))),
         Scheme::ApiKey => {
             headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned())
+        }
+        Scheme::Bearer => in_authorization(headers, "Bearer"),
+        Scheme::ChannelKey => {
+            headers.get("d360-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned())
         }
     }
 }
 
-fn in_authorization(headers: &HeaderMap) -> Option<String> {
+fn in_authorization(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, key) = value.split_once(char::is_whitespace)?;
-    scheme.eq_ignore_ascii_case("AccessKey").then(|| key.trim().to_owned())
+    scheme.eq_ignore_ascii_case(wanted).then(|| key.trim().to_owned())
 }
 
 /// `access_key` among form or query pairs.
@@ -108,8 +124,12 @@ pub async fn authenticate(
     let fits = |role: Role| match scheme {
         Scheme::AccessKey => matches!(role, Role::Live | Role::Test),
         Scheme::ApiKey => role == Role::Partner,
+        Scheme::Bearer => role == Role::Session,
+        Scheme::ChannelKey => role == Role::Channel,
     };
-    let Some(entry) = entry.filter(|entry| fits(entry.principal.role)) else {
+    let lives = |ends: Option<Timestamp>| ends.is_none_or(|ends| ends.0 > state.now_us());
+    let good = entry.filter(|entry| fits(entry.principal.role) && lives(entry.principal.expires));
+    let Some(entry) = good else {
         return Err(wrong_key(state, from));
     };
     match entry.principal.status {
@@ -117,6 +137,19 @@ pub async fn authenticate(
         Status::Suspended => Err(Error::Suspended.into()),
         Status::Deleted => Err(Error::Unauthenticated.into()),
     }
+}
+
+/// Refuses an address that has tried too many wrong passwords, before another is looked at.
+pub fn spare(state: &State, from: IpAddr) -> Result<(), Refusal> {
+    match state.wrong_keys.get(&from).filter(|_| state.limits) {
+        Some(tries) => tries.check(WRONG_KEYS, state.now_us()).map_err(limited),
+        None => Ok(()),
+    }
+}
+
+/// Notes a wrong password.
+pub fn tried(state: &State, from: IpAddr) -> Refusal {
+    wrong_key(state, from)
 }
 
 fn wrong_key(state: &State, from: IpAddr) -> Refusal {
@@ -163,7 +196,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             role @ (Role::Live | Role::Test) => {
                 Ok(Caller { scope: principal.scope, is_test: role == Role::Test })
             }
-            Role::Partner | Role::Operator => Err(Error::Unauthenticated.into()),
+            Role::Partner | Role::Operator | Role::Channel | Role::Session | Role::Onboarding => {
+                Err(Error::Unauthenticated.into())
+            }
         }
     }
 }
@@ -173,12 +208,26 @@ impl<S: Sync> FromRequestParts<S> for PartnerCaller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let principal = &principal(parts)?.principal;
-        if principal.role == Role::Operator {
+        if matches!(principal.role, Role::Operator | Role::Channel | Role::Onboarding) {
             return Err(Error::Unauthenticated.into());
         }
         if !principal.is_partner() {
             return Err(Error::Forbidden.into());
         }
         Ok(PartnerCaller { partner: principal.scope.account, is_test: principal.role == Role::Test })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ChannelCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let principal = &principal(parts)?.principal;
+        match (principal.role, &principal.subject) {
+            (Role::Channel, Some(channel)) => {
+                Ok(ChannelCaller { scope: principal.scope, channel: channel.clone() })
+            }
+            _ => Err(Error::Unauthenticated.into()),
+        }
     }
 }

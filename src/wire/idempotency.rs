@@ -106,17 +106,34 @@ impl Once {
         B: Serialize,
         F: for<'t, 'c> AsyncFn(&'t mut Tx, &'c C) -> crate::core::Result<O> + Send + 'static,
     {
-        let status = StatusCode::CREATED.as_u16();
-        let bytes = move |made: O| {
-            serde_json::to_vec(&body(made)).map_err(|_| Error::Internal("an answer is no JSON".into()))
+        let render = move |made: O| {
+            let body = serde_json::to_vec(&body(made));
+            let body = body.map_err(|_| Error::Internal("an answer is no JSON".into()))?;
+            Ok(Answer { status: StatusCode::CREATED.as_u16(), body })
         };
+        self.answer(state, command, unit, render).await
+    }
+
+    /// Runs a unit and answers what is made of what it answers. Under a key the answer is kept in the same unit.
+    pub async fn answer<C, O, F>(
+        self,
+        state: &Shared,
+        command: C,
+        unit: F,
+        render: impl Fn(O) -> crate::core::Result<Answer> + Send + 'static,
+    ) -> Result<Response<Body>, Refusal>
+    where
+        C: Send + 'static,
+        O: Send + 'static,
+        F: for<'t, 'c> AsyncFn(&'t mut Tx, &'c C) -> crate::core::Result<O> + Send + 'static,
+    {
         let Some(claim) = self.0 else {
             let made = state.store.write(command, unit).await?;
-            return Ok(respond(Answer { status, body: bytes(made)? }));
+            return Ok(respond(render(made)?));
         };
         let vault = state.vault.clone();
         let kept = async move |tx: &mut Tx, command: &C| {
-            let answer = Answer { status, body: bytes(unit(tx, command).await?)? };
+            let answer = render(unit(tx, command).await?)?;
             if idempotency::keep(tx, &claim, &vault, &answer).await? {
                 Ok(answer)
             } else {

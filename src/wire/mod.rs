@@ -18,6 +18,7 @@ mod refusal;
 mod system;
 
 pub use client::Connection;
+pub use d360::EVENTS;
 pub use messagebird::callbacks::DIALECT;
 // Tests hold it against the vendor's vectors.
 pub use messagebird::signature;
@@ -26,6 +27,7 @@ pub use metrics::Metrics;
 use crate::core::change::{self, Kind};
 use crate::core::idempotency::Claim;
 use crate::core::key::{Directory, Entry};
+use crate::core::password::Passwords;
 use crate::core::secret::Vault;
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
@@ -33,7 +35,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
-    CACHE_CONTROL, CONTENT_LENGTH, HOST, ORIGIN, VARY,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, HOST, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use caller::{Buckets, Scheme};
@@ -112,6 +114,7 @@ pub struct State {
     vault: Vault,
     keys: Arc<Directory<Buckets>>,
     terms: Arc<Book>,
+    passwords: Passwords,
     under_way: UnderWay,
     wake: Wake,
     wrong_keys: Cache<IpAddr, Arc<limit::Bucket>>,
@@ -163,6 +166,10 @@ pub struct Service {
     rest: Router,
     partner_accounts: Router,
     hub: Router,
+    token: Router,
+    channel: Router,
+    alive: Router,
+    onboarding: Router,
     absent: Router,
     system: Router,
 }
@@ -208,6 +215,7 @@ impl Service {
             vault,
             keys: common.keys,
             terms: common.terms,
+            passwords: Passwords::default(),
             under_way: UnderWay::default(),
             wake: common.wake,
             wrong_keys: Cache::new(caller::ADDRESSES_MAX),
@@ -226,6 +234,10 @@ impl Service {
             rest: router(messagebird::rest()),
             partner_accounts: router(messagebird::partner_accounts()),
             hub: router(d360::hub()),
+            token: router(d360::token()),
+            channel: router(d360::messaging::routes()),
+            alive: router(d360::messaging::alive()),
+            onboarding: router(d360::onboarding()),
             absent: router(utoipa_axum::router::OpenApiRouter::new()),
             system: router(system::routes()),
             state,
@@ -313,7 +325,21 @@ impl Service {
             Surface::Rest => (&self.rest, Scheme::AccessKey),
             Surface::PartnerAccounts => (&self.partner_accounts, Scheme::AccessKey),
             Surface::Absent => (&self.absent, Scheme::AccessKey),
+            Surface::Hub if parts.headers.contains_key("x-api-key") => (&self.hub, Scheme::ApiKey),
+            Surface::Hub if parts.headers.contains_key(AUTHORIZATION) => (&self.hub, Scheme::Bearer),
             Surface::Hub => (&self.hub, Scheme::ApiKey),
+            Surface::Channel if parts.uri.path() == d360::messaging::ALIVE => {
+                parts.extensions.insert(Arc::new(context));
+                return self.in_time(run(&self.alive, Request::from_parts(parts, body))).await;
+            }
+            Surface::Channel => (&self.channel, Scheme::ChannelKey),
+            // Whoever comes here has no key yet.
+            Surface::Token | Surface::Onboarding => {
+                let router = if surface == Surface::Token { &self.token } else { &self.onboarding };
+                let bytes = self.buffer(&parts.headers, body).await?;
+                parts.extensions.insert(Arc::new(context));
+                return self.in_time(run(router, Request::from_parts(parts, Body::from(bytes)))).await;
+            }
         };
         let mut key = caller::presented(scheme, &parts.headers, parts.uri.query());
         let mut bytes = None;
@@ -469,6 +495,9 @@ fn render(surface: Surface, refusal: &Refusal, request_id: &str) -> Response<Bod
         Surface::Rest | Surface::Absent | Surface::System => messagebird::error::render(refusal, request_id),
         Surface::PartnerAccounts => messagebird::error::render_partner(refusal, request_id),
         Surface::Hub => d360::error::render(refusal, request_id),
+        Surface::Channel => d360::messaging::render(refusal, request_id),
+        Surface::Token => d360::error::render_token(refusal, request_id),
+        Surface::Onboarding => d360::render_page(refusal, request_id),
     }
 }
 
@@ -484,7 +513,8 @@ fn preflight() -> Response<Body> {
     let headers = response.headers_mut();
     let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let allowed = HeaderValue::from_static("Authorization, Content-Type, X-API-Key, Idempotency-Key");
+    let allowed =
+        HeaderValue::from_static("Authorization, Content-Type, X-API-Key, D360-API-KEY, Idempotency-Key");
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     response
 }

@@ -6,12 +6,15 @@ use utoipa::openapi::{Components, Info, OpenApi, Paths};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Each product's part of the document.
-fn products() -> [(&'static str, OpenApi); 3] {
+fn products() -> [(&'static str, OpenApi); 5] {
     let document = |mut routes: OpenApiRouter<super::Shared>| routes.to_openapi();
     [
         ("rest", document(messagebird::rest())),
         ("partner-accounts", document(messagebird::partner_accounts())),
         ("hub", document(d360::hub())),
+        ("token", document(d360::token())),
+        // On one origin these paths need their prefix: the rest host has the same ones.
+        ("waba-v2", document(OpenApiRouter::new().nest("/_waba-v2", d360::messaging::routes()))),
     ]
 }
 
@@ -20,7 +23,7 @@ pub(super) fn document() -> OpenApi {
     let mut info = Info::new("Rookery", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "The classic MessageBird APIs and the 360dialog Partner API, served by this installation. The same paths are \
-         served on hosts whose first label is `rest`, `partner-accounts` or `hub`."
+         served on hosts whose first label is `rest`, `partner-accounts`, `hub` or `waba-v2` (there without `/_waba-v2`)."
             .into(),
     );
     let mut whole = OpenApi::new(info, Paths::new());
@@ -34,6 +37,11 @@ pub(super) fn document() -> OpenApi {
     components
         .add_security_scheme("AccessKey", header("Authorization", "`AccessKey` and the key: `AccessKey …`"));
     components.add_security_scheme("PartnerApiKey", header("X-API-Key", "The partner's API key"));
+    components.add_security_scheme("ChannelKey", header("D360-API-KEY", "The channel's API key"));
+    components.add_security_scheme(
+        "Bearer",
+        header("Authorization", "`Bearer` and a token of `POST /api/v2/token`: `Bearer …`"),
+    );
     whole
 }
 

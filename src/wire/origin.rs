@@ -18,6 +18,12 @@ pub enum Surface {
     PartnerAccounts,
     /// `hub`: the 360dialog Partner API.
     Hub,
+    /// Where people sign in for tokens of the hub.
+    Token,
+    /// `waba-v2`: the messages of a channel.
+    Channel,
+    /// The pages on which a partner's clients share their numbers.
+    Onboarding,
     /// A vendor's product that is not served yet: every path is unknown, in the shape of the rest host.
     Absent,
     /// What every installation has: health, metrics, documentation.
@@ -31,6 +37,9 @@ impl Surface {
             Surface::Rest => "rest",
             Surface::PartnerAccounts => "partner-accounts",
             Surface::Hub => "hub",
+            Surface::Token => "token",
+            Surface::Channel => "waba-v2",
+            Surface::Onboarding => "onboarding",
             Surface::Absent => "absent",
             Surface::System => "system",
         }
@@ -53,8 +62,15 @@ const LABELS: &[(&str, Surface)] = &[
     ("contacts", Surface::Absent),
     ("messaging", Surface::Absent),
     ("integrations", Surface::Absent),
-    ("waba-v2", Surface::Absent),
+    ("waba-v2", Surface::Channel),
+    ("waba", Surface::Channel),
+    ("waba-sandbox", Surface::Channel),
 ];
+
+/// Where tokens are given.
+const TOKEN_PATH: &str = "/api/v2/token";
+/// Where onboarding begins (docs/spec/32-360-webhooks-onboarding.md section 4.1).
+const ONBOARDING_PATHS: &[&str] = &["/dashboard/app", "/onboarding"];
 
 const SYSTEM_PATHS: &[&str] = &["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"];
 
@@ -83,6 +99,8 @@ pub fn locate<'a>(host: &str, path: &'a str) -> Place<'a> {
     let system = prefix.is_empty() && SYSTEM_PATHS.iter().any(|root| begins(root));
     let surface = match surface {
         _ if system => Surface::System,
+        Some(Surface::Hub) | None if path == TOKEN_PATH => Surface::Token,
+        Some(Surface::Hub) | None if ONBOARDING_PATHS.iter().any(|root| begins(root)) => Surface::Onboarding,
         Some(surface) => surface,
         None if path == "/" => Surface::System,
         None if begins("/child-accounts") || begins("/v1/child-accounts") => Surface::PartnerAccounts,
@@ -114,6 +132,19 @@ impl Origin {
         match public_url {
             Some(url) => Origin(format!("{}{prefix}", url.trim_end_matches('/')).into()),
             None => Origin(format!("{scheme}://{}{prefix}", presentable(host)).into()),
+        }
+    }
+
+    /// What absolute links to another product begin with, which is served beside this one: on the host of its label if
+    /// this one came by its label, else under its prefix.
+    pub fn of(&self, own: &str, other: &str) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
+        let labelled = rest.strip_prefix(own).filter(|rest| rest.starts_with('.'));
+        if let Some(domain) = labelled {
+            format!("{scheme}://{other}{domain}")
+        } else {
+            let host = rest.strip_suffix(&format!("/_{own}")).unwrap_or(rest);
+            format!("{scheme}://{host}/_{other}")
         }
     }
 

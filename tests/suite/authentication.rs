@@ -9,7 +9,7 @@ use rookery::core::key::{self, Role};
 use rookery::core::secret::Secret;
 use rookery::run::egress::Egress;
 use rookery::run::{Duties, Means, Tasks};
-use rookery::wire::{Common, DIALECT, Metrics, Options, Service};
+use rookery::wire::{Common, DIALECT, EVENTS, Metrics, Options, Service};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Entropy;
@@ -171,6 +171,7 @@ async fn another_process_notices_a_change() {
         entropy,
         wake: common.wake,
         dialect: DIALECT,
+        events: EVENTS,
         egress: Egress::new(false).expect("a client"),
     };
     let tasks = Tasks::start(means, Duties { submit: false, deliver: false });

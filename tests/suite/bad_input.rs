@@ -9,7 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use rookery::wire::{Endpoint, Service};
+use rookery::run::grow;
+use rookery::wire::{EVENTS, Endpoint, Service};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -248,7 +249,7 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => texts().prop_map(Key::Bad),
         1 => Just(Key::None),
     ];
-    let segments = vec(prop::option::weighted(0.5, segments()), 2);
+    let segments = vec(prop::option::weighted(0.5, segments()), 4);
     let encoding =
         prop_oneof![9 => Just(None), 1 => select(&["gzip", "identity", "br, gzip"][..]).prop_map(Some)];
     (segments, select(&["", "/", "//"][..]), pairs(), select(KINDS), encoding, bodies(), key).prop_map(
@@ -276,6 +277,7 @@ struct Thrower {
     partner_live: String,
     api_key: String,
     handle: String,
+    channel_key: std::sync::OnceLock<String>,
 }
 
 impl Thrower {
@@ -292,6 +294,7 @@ impl Thrower {
             partner_live: live(&partner).to_owned(),
             api_key: api_key.to_owned(),
             handle: handle.to_owned(),
+            channel_key: std::sync::OnceLock::new(),
             app,
         }
     }
@@ -300,7 +303,9 @@ impl Thrower {
         match surface {
             "rest" => &self.live,
             "partner-accounts" => &self.partner_live,
-            "hub" => &self.api_key,
+            "waba-v2" => self.channel_key.get().map_or("none yet", String::as_str),
+            // Where people sign in a key is nothing.
+            "hub" | "token" => &self.api_key,
             other => panic!("whose key opens {other}? Add it to `key` in tests/suite/bad_input.rs."),
         }
     }
@@ -336,8 +341,60 @@ impl Thrower {
                     .send()
                     .await)]
             }
-            _ => vec![self.handle.clone()],
+            "hub" => self.hub_objects(endpoint).await,
+            "waba-v2" => self.channel_objects(endpoint).await,
+            _ => Vec::new(),
         }
+    }
+
+    /// What an endpoint of a channel names: a file, or a template.
+    async fn channel_objects(&self, endpoint: &Endpoint) -> Vec<String> {
+        if self.channel_key.get().is_none() {
+            let one = Endpoint { surface: "hub", method: "GET".into(), path: "/{channel_id}".into() };
+            let channel = self.hub_objects(&one).await.remove(0);
+            let target = format!("/api/v2/partners/{}/channels/{channel}/api_keys", self.handle);
+            let made = self.app.request("POST", &target).header("x-api-key", &self.api_key).send().await;
+            let key = made.expect(201)["api_key"].as_str().expect("a key").to_owned();
+            self.channel_key.set(key).expect("the first");
+        }
+        let call = self.app.request("POST", "/_waba-v2/media").header("d360-api-key", self.key("waba-v2"));
+        let media =
+            call.body("image/png", "PNG").send().await.expect(200)["id"].as_str().expect("an id").to_owned();
+        if endpoint.path.contains("{name}") { vec!["order".into()] } else { vec![media] }
+    }
+
+    /// The partner and what an endpoint of the hub names below it, made once.
+    async fn hub_objects(&self, endpoint: &Endpoint) -> Vec<String> {
+        let call = async |method: &str, below: &str, body: Value| {
+            let call = self.app.request(method, &format!("/api/v2/partners/{}{below}", self.handle));
+            call.header("x-api-key", &self.api_key).json(&body).send().await.json()
+        };
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        // A number of its own: the cases before may have changed what was made for them.
+        let count = self.app.clock.now_us() / 1_000_000 % 100_000_000;
+        let body = json!({"name": "Newcomer", "email": format!("n{count}@x.example")});
+        let client = text(&call("POST", "/account_sharing/clients", body).await["id"]);
+        let body = json!({"client_id": client, "solution_id": "1", "waba_external_id": count.to_string()});
+        call("PATCH", "", json!({"allow_client_to_add_phone_no": true})).await;
+        call("POST", "/account_sharing/numbers", body).await;
+        for _ in 0..4 {
+            grow::turn(&self.app.store, EVENTS).await.expect("channels go on");
+        }
+        let filter = format!("/channels?filters=%7B%22client_id%22:%22{client}%22%7D");
+        let channel = call("GET", &filter, Value::Null).await["partner_channels"][0].clone();
+        let business = text(&channel["waba_account_id"]);
+        let all = format!("/waba_accounts/{business}/waba_templates");
+        let body = json!({"name": "order", "category": "UTILITY", "language": "en", "components": []});
+        let template = text(&call("POST", &all, body).await["id"]);
+        let named = |part: &str| match part {
+            "{partner_id}" => Some(self.handle.clone()),
+            "{client_id}" => Some(client.clone()),
+            "{channel_id}" => Some(text(&channel["id"])),
+            "{waba_account_id}" => Some(business.clone()),
+            "{template_id}" => Some(template.clone()),
+            _ => None,
+        };
+        endpoint.path.split('/').filter_map(named).collect()
     }
 
     async fn throw(&self, endpoint: &Endpoint, objects: &[String], case: &Case) -> Result<(), TestCaseError> {
@@ -367,7 +424,8 @@ impl Thrower {
             |text: &str| text.bytes().filter(|byte| *byte >= 32 && *byte != 127).collect::<Vec<u8>>();
         if let Some(sent) = sent {
             request = match endpoint.surface {
-                "hub" => request.header("x-api-key", presentable(sent)),
+                "hub" | "token" => request.header("x-api-key", presentable(sent)),
+                "waba-v2" => request.header("d360-api-key", presentable(sent)),
                 _ => request.header("authorization", presentable(&format!("AccessKey {sent}"))),
             };
         }
@@ -403,6 +461,9 @@ fn well_formed(surface: &str, answer: &Answer) -> Result<(), &'static str> {
     if status == 204 {
         return must(answer.body.is_empty(), "a 204 with a body");
     }
+    if surface == "waba-v2" && status == 200 && answer.header("content-disposition") == "attachment" {
+        return Ok(());
+    }
     must(answer.header("content-type") == "application/json", "not called JSON")?;
     must(
         !answer.body.windows(4).any(|four| four == b"\r\n\r\n"),
@@ -423,6 +484,16 @@ fn well_formed(surface: &str, answer: &Answer) -> Result<(), &'static str> {
         "hub" => {
             must([400, 401, 403, 404, 405].contains(&status) && is_meta(&body, status), "not the meta object")
         }
+        "waba-v2" if status == 401 => must(has_only(&body, &["error"]), "not the text for a wrong key"),
+        "waba-v2" => must(
+            [400, 403, 404, 405].contains(&status)
+                && (is_meta(&body, status) || body["error"]["code"].is_i64()),
+            "neither the meta object nor the network's error",
+        ),
+        "token" => must(
+            [400, 401, 403, 405].contains(&status) && has_only(&body, &["error", "error_description"]),
+            "not the error of OAuth",
+        ),
         other => {
             panic!("what shape have errors of {other}? Add it to `well_formed` in tests/suite/bad_input.rs.")
         }
@@ -548,7 +619,7 @@ fn anything_that_is_no_endpoint_is_refused_in_shape() {
             "{method} {host} {target}: {answer:?}"
         );
         if answer.status.is_client_error() {
-            let shapes = ["rest", "partner-accounts", "hub"];
+            let shapes = ["rest", "partner-accounts", "hub", "token", "waba-v2"];
             let fits = shapes.iter().any(|surface| well_formed(surface, &answer).is_ok());
             prop_assert!(fits, "{method} {host} {target}: {answer:?}");
         }

@@ -711,3 +711,33 @@ async fn signing_keys_are_rotated_and_callbacks_looked_at_by_command() {
     run(&home, &["webhook", "resume", &account_id, "http://127.0.0.1:9"]).ok();
     run(&home, &["webhook", "resume", &account_id, "http://127.0.0.1:8"]).fails("failing endpoint not found");
 }
+
+#[tokio::test]
+async fn users_sign_in_with_the_password_from_standard_input() {
+    let home = Home::new().await;
+    let partner = partner(&home, "Acme");
+    let id = partner["partnerId"].as_str().unwrap();
+    let create = |email: &str, password: &str| {
+        finish_with(
+            rookery(&home).args(["user", "create", id, email, "--role", "developer", "--json"]),
+            password,
+        )
+    };
+    create("ops@acme.example", "short").fails("8 to 256 characters");
+    create("ops", "long enough").fails("e-mail");
+    let made = create("Ops@Acme.example", "long enough\n").json();
+    assert_eq!((&made["email"], &made["role"]), (&json!("ops@acme.example"), &json!("developer")));
+    create("ops@acme.example", "long enough").fails("in use already");
+    let listed = run(&home, &["user", "list", id, "--json"]).json();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["id"]), (1, &made["id"]));
+    finish_with(rookery(&home).args(["user", "password", id, "ops@acme.example"]), "another one").ok();
+    run(&home, &["user", "remove", id, "ops@acme.example"]).ok();
+    run(&home, &["user", "remove", id, "ops@acme.example"]).fails("no user");
+    let secret = || run(&home, &["platform-secret", "rotate", id, "--json"]).json()["platformSecret"].clone();
+    let first = secret();
+    assert!(is_alphanumeric(first.as_str().unwrap(), 40));
+    assert_ne!(first, secret());
+    run(&home, &["rate", "set", id, "31", "0.075", "--category", "marketing"]).ok();
+    run(&home, &["rate", "set", id, "31", "0.075", "--category", "other"]).fails("utility");
+    run(&home, &["account", "set", id, "token-sign-in=false", "signature-prefix=true"]).ok();
+}

@@ -13,7 +13,7 @@ use rookery::core::{Result, Scope, Timestamp};
 use rookery::run::deliver::{Courier, Rota};
 use rookery::run::egress::{self, Egress};
 use rookery::run::{Duties, Means, Tasks};
-use rookery::wire::DIALECT;
+use rookery::wire::{DIALECT, EVENTS};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ fn tasks(shop: &Shop, egress: Egress) -> Tasks {
         entropy: Entropy::seeded(8),
         wake: shop.app.common.wake.clone(),
         dialect: DIALECT,
+        events: EVENTS,
         egress,
     };
     Tasks::start(means, Duties { submit: false, deliver: true })
@@ -156,6 +157,7 @@ async fn a_lease_is_renewed_while_a_customer_takes_its_time() {
         vault: shop.app.vault.clone(),
         egress: all_to(&shop.customer, Duration::from_secs(6)),
         dialect: DIALECT,
+        events: EVENTS,
         clock: shop.app.clock.clone(),
         entropy: Entropy::seeded(8),
         holder: Holder([1; 16]),

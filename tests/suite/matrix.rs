@@ -4,10 +4,12 @@
 //! matrix cannot guess (what stands behind a placeholder, what a body must hold, who owns a new product's objects) is in
 //! the three small tables at the end; where they do not know an endpoint the test fails and says what to add.
 
+use crate::support::channels::{channel_key, hub_body};
 use crate::support::{Answer, TestApp, live, partner_api, test};
 use rookery::core::account::{self, NewAccount};
 use rookery::core::key;
-use rookery::wire::{Endpoint, Service};
+use rookery::run::grow;
+use rookery::wire::{EVENTS, Endpoint, Service};
 use serde_json::{Value, json};
 
 /// How a request carries its key.
@@ -16,9 +18,10 @@ enum By {
     Authorization,
     Query,
     ApiKey,
+    ChannelKey,
 }
 
-const ALL: [By; 3] = [By::Authorization, By::Query, By::ApiKey];
+const ALL: [By; 4] = [By::Authorization, By::Query, By::ApiKey, By::ChannelKey];
 
 /// Everybody who calls. The owner is a partner with one child whose objects are asked for.
 struct World {
@@ -34,6 +37,10 @@ struct World {
     deleted_partner: NewAccount,
     deleted_child: NewAccount,
     operator: String,
+    /// Keys of channels: of the child, of another partner's child, of a suspended child.
+    channels: [String; 3],
+    /// The business account of the child's channel.
+    business: String,
 }
 
 impl World {
@@ -49,6 +56,18 @@ impl World {
         let suspended_child = app.child(other_partner.account.id, "Idle Bakery").await;
         let deleted_partner = app.partner("Gone Group").await;
         let deleted_child = app.child(other_partner.account.id, "Gone Shop").await;
+        let mut channels = Vec::new();
+        let mut business = String::new();
+        for (number, (partner, child)) in
+            [(&partner, &child), (&other_partner, &other_child), (&other_partner, &suspended_child)]
+                .into_iter()
+                .enumerate()
+        {
+            let (key, of) = channel_key(&app, partner, &child.account.name, number).await;
+            channels.push(key);
+            business = if number == 0 { of } else { business };
+        }
+        let channels = <[String; 3]>::try_from(channels).expect("three keys");
         for suspended in [&suspended_partner, &suspended_child] {
             app.store.write(suspended.account.id, account::suspend).await.expect("an account is suspended");
         }
@@ -78,6 +97,8 @@ impl World {
             deleted_partner,
             deleted_child,
             operator,
+            channels,
+            business,
         }
     }
 
@@ -118,7 +139,23 @@ impl World {
             private.extend([text(&key["id"]), text(&key["key"])]);
         }
         let handle = partner_api(&self.partner).1.to_owned();
+        let shared = self.share(number).await;
+        private.extend(shared.clone());
+        let [client, channel, business, template] = shared;
+        let call = self.app.request("POST", "/_waba-v2/media").header("d360-api-key", &self.channels[0]);
+        let media = text(&call.body("image/png", "PNG").send().await.expect(200)["id"]);
+        let name = format!("yarrow{number}x");
+        let body = json!({"name": name, "category": "UTILITY", "language": "en", "components": []});
+        let call = self.app.request("POST", "/_waba-v2/v1/configs/templates");
+        call.header("d360-api-key", &self.channels[0]).json(&body).send().await.expect(201);
+        private.extend([media.clone(), name.clone()]);
         Objects {
+            media,
+            name,
+            client,
+            channel,
+            business,
+            template,
             contact: contact_id,
             group: group_id,
             message: message_id,
@@ -127,6 +164,35 @@ impl World {
             fresh: number,
             private,
         }
+    }
+
+    /// A client of the hub with a running channel, its business account and a template.
+    async fn share(&self, number: u64) -> [String; 4] {
+        let (api_key, handle) = partner_api(&self.partner);
+        let call = async |method: &str, below: String, body: Value| {
+            let call = self.app.request(method, &format!("/api/v2/partners/{handle}{below}"));
+            let call = call.header("x-api-key", api_key);
+            let answer = if method == "GET" { call.send().await } else { call.json(&body).send().await };
+            assert!(answer.status.is_success(), "{below}: {}", answer.json());
+            answer.json()
+        };
+        let body = json!({"name": format!("Elderberry{number}x"), "email": format!("fern{number}x@ownerly.example")});
+        let client = text(&call("POST", "/account_sharing/clients".into(), body).await["id"]);
+        call("PATCH", String::new(), json!({"allow_client_to_add_phone_no": true})).await;
+        let body =
+            json!({"client_id": client, "solution_id": "1", "waba_external_id": format!("7021{number:08}")});
+        call("POST", "/account_sharing/numbers".into(), body).await;
+        for _ in 0..4 {
+            grow::turn(&self.app.store, EVENTS).await.expect("channels go on");
+        }
+        let filter = format!("/channels?filters=%7B%22client_id%22:%22{client}%22%7D");
+        let channel = call("GET", filter, Value::Null).await["partner_channels"][0].clone();
+        let business = text(&channel["waba_account_id"]);
+        let body = json!({"name": format!("sorrel{number}x"), "category": "UTILITY", "language": "en",
+            "components": [{"type": "BODY", "text": format!("Thistle{number}x")}]});
+        let all = format!("/waba_accounts/{business}/waba_templates");
+        let template = text(&call("POST", all, body).await["id"]);
+        [client, text(&channel["id"]), business, template]
     }
 
     /// Everything of the owner that nobody else may learn.
@@ -146,7 +212,7 @@ impl World {
 
     /// What the owner sees of the objects.
     async fn seen(&self, objects: &Objects) -> Vec<Vec<u8>> {
-        let Objects { contact, group, message, child, handle, .. } = objects;
+        let Objects { contact, group, message, child, handle, client, channel, business, .. } = objects;
         let mut seen = Vec::new();
         for target in [
             format!("/contacts/{contact}"),
@@ -159,25 +225,40 @@ impl World {
         for target in [format!("/child-accounts/{child}"), "/child-accounts".to_owned()] {
             seen.push(self.app.request("GET", &target).key(live(&self.partner)).send().await.body);
         }
-        let call = self.app.request("GET", &format!("/api/v2/partners/{handle}"));
-        seen.push(call.header("x-api-key", partner_api(&self.partner).0).send().await.body);
+        for below in [
+            String::new(),
+            format!("/clients/{client}"),
+            format!("/channels/{channel}"),
+            format!("/waba_accounts/{business}"),
+            format!("/waba_accounts/{business}/waba_templates"),
+            "/channels?limit=2".to_owned(),
+            format!("/waba_accounts/{}/waba_templates", self.business),
+        ] {
+            let call = self.app.request("GET", &format!("/api/v2/partners/{handle}{below}"));
+            seen.push(call.header("x-api-key", partner_api(&self.partner).0).send().await.body);
+        }
         seen
     }
 
     async fn call(&self, row: &Row, objects: &Objects, key: Option<(By, &str)>) -> Seen {
         let mut target = row.target(objects);
         if let Some((By::Query, key)) = key {
-            target = format!("{target}?access_key={key}");
+            let joint = if target.contains('?') { '&' } else { '?' };
+            target = format!("{target}{joint}access_key={key}");
         }
         let mut call = self.app.request(&row.endpoint.method, &target);
         match key {
             Some((By::Authorization, key)) => call = call.key(key),
             Some((By::ApiKey, key)) => call = call.header("x-api-key", key),
+            Some((By::ChannelKey, key)) => call = call.header("d360-api-key", key),
             Some((By::Query, _)) | None => {}
         }
         let body = row.body(objects);
-        if let Some(body) = &body {
-            call = call.json(body);
+        match &body {
+            // Files go up as they are.
+            Some(_) if row.endpoint.path.ends_with("/media") => call = call.body("image/png", "PNG"),
+            Some(body) => call = call.json(body),
+            None => {}
         }
         let sent = format!("{target} {}", body.unwrap_or_default());
         Seen { answer: call.send().await, sent }
@@ -196,6 +277,12 @@ struct Objects {
     message: String,
     child: String,
     handle: String,
+    client: String,
+    channel: String,
+    business: String,
+    template: String,
+    media: String,
+    name: String,
     /// Makes the numbers and names in bodies different for each call that creates.
     fresh: u64,
     private: Vec<String>,
@@ -211,6 +298,12 @@ impl Objects {
             message: id,
             child: "1000000".into(),
             handle: "Zz9Zz9PA".into(),
+            client: "Zz9Zz9Zz9CL".into(),
+            channel: "Zz9Zz9CH".into(),
+            business: "Zz9Zz9WA".into(),
+            template: "Zz9Zz9Zz9Zz9Zz9Zz9ZzWT".into(),
+            media: "100000000000001".into(),
+            name: "nothing".into(),
             fresh,
             private: Vec::new(),
         }
@@ -268,7 +361,9 @@ impl Row {
             }
             None => part.to_owned(),
         });
-        parts.collect::<Vec<_>>().join("/")
+        let path = parts.collect::<Vec<_>>().join("/");
+        // The one object that a query names.
+        if path.ends_with("/attachments") { format!("{path}?mid={}", objects.media) } else { path }
     }
 
     fn body(&self, objects: &Objects) -> Option<Value> {
@@ -282,7 +377,7 @@ impl Row {
     }
 
     fn has_object(&self) -> bool {
-        self.endpoint.path.contains('{')
+        self.endpoint.path.contains('{') || self.endpoint.path.ends_with("/attachments")
     }
 
     fn check(&mut self, right: bool, cell: &str, seen: &Seen) {
@@ -311,7 +406,9 @@ async fn nobody_but_the_owner_gets_anything_from_any_endpoint() {
     let endpoints = Service::endpoints();
     assert!(endpoints.len() > 20, "the routers tell their endpoints: {endpoints:?}");
     let mut wrong = Vec::new();
-    for (number, endpoint) in (1..).zip(endpoints) {
+    // People sign in for tokens without a key: tests/suite/hub.rs has the matrix of that.
+    let keyed = endpoints.into_iter().filter(|endpoint| endpoint.surface != "token");
+    for (number, endpoint) in (1..).zip(keyed) {
         let mut row = Row::new(endpoint, &document);
         Box::pin(owner_succeeds(&world, &mut row, number * 100)).await;
         Box::pin(strangers_fail(&world, &mut row, number * 100 + 10)).await;
@@ -326,7 +423,7 @@ async fn nobody_but_the_owner_gets_anything_from_any_endpoint() {
 async fn owner_succeeds(world: &World, row: &mut Row, number: u64) {
     let product = product(world, &row.endpoint);
     for (number, by) in (number..).zip(product.takes) {
-        let objects = world.objects(number).await;
+        let objects = Box::pin(world.objects(number)).await;
         let seen = world.call(row, &objects, Some((*by, product.owner))).await;
         row.check(seen.answer.status.is_success(), &format!("the owner, by {by:?}"), &seen);
     }
@@ -334,7 +431,7 @@ async fn owner_succeeds(world: &World, row: &mut Row, number: u64) {
 
 async fn strangers_fail(world: &World, row: &mut Row, number: u64) {
     let product = product(world, &row.endpoint);
-    let objects = world.objects(number).await;
+    let objects = Box::pin(world.objects(number)).await;
     let private = world.private(&objects);
     let before = world.seen(&objects).await;
 
@@ -398,7 +495,7 @@ async fn strangers_fail(world: &World, row: &mut Row, number: u64) {
 async fn test_key(world: &World, row: &mut Row, number: u64) {
     let product = product(world, &row.endpoint);
     for (number, by) in (number..).zip(product.takes) {
-        let objects = world.objects(number).await;
+        let objects = Box::pin(world.objects(number)).await;
         let before = world.seen(&objects).await;
         let seen = world.call(row, &objects, Some((*by, product.test))).await;
         let cell = format!("a test key, by {by:?}");
@@ -418,7 +515,7 @@ async fn test_key(world: &World, row: &mut Row, number: u64) {
 #[tokio::test]
 async fn an_object_of_somebody_else_in_a_body_is_one_that_does_not_exist() {
     let world = Box::pin(World::new()).await;
-    let objects = world.objects(1).await;
+    let objects = Box::pin(world.objects(1)).await;
     let key = live(&world.sibling);
     let group = world.app.request("POST", "/groups").key(key).form("name=Mine").send().await.expect(201);
     let group = text(&group["id"]);
@@ -451,7 +548,7 @@ async fn an_object_of_somebody_else_in_a_body_is_one_that_does_not_exist() {
 #[tokio::test]
 async fn numbers_and_names_of_somebody_else_find_nothing_and_may_be_used_again() {
     let world = Box::pin(World::new()).await;
-    let objects = world.objects(1).await;
+    let objects = Box::pin(world.objects(1)).await;
     for stranger in [&world.sibling, &world.partner, &world.other_child, &world.other_partner] {
         let key = live(stranger);
         let get = async |target: &str| world.app.request("GET", target).key(key).send().await;
@@ -596,7 +693,28 @@ fn product<'a>(world: &'a World, endpoint: &Endpoint) -> Product<'a> {
                 forbidden: || unreachable!("only partners have keys of the hub"),
             }
         }
+        "waba-v2" => channels(world, wrong_keys),
         surface => panic!("who owns the objects of {surface}? Add it to `product` in tests/suite/matrix.rs."),
+    }
+}
+
+/// The host of the messages: whose keys are those of channels.
+fn channels<'a>(world: &'a World, mut wrong_keys: Vec<(&'static str, String)>) -> Product<'a> {
+    wrong_keys.push(("the partner's access key", live(&world.partner).to_owned()));
+    wrong_keys.push(("the partner's API key", partner_api(&world.partner).0.to_owned()));
+    wrong_keys.push(("the child's key", live(&world.child).to_owned()));
+    Product {
+        owner: &world.channels[0],
+        test: test(&world.child),
+        on_test: OnTest::Refused,
+        takes: &[By::ChannelKey],
+        wrong_keys,
+        suspended: vec![("a suspended child's channel", &world.channels[2])],
+        unprivileged: Vec::new(),
+        strangers: vec![("another partner's channel", &world.channels[1])],
+        refused: || (401, json!({"error": "Invalid api key"})),
+        stopped: || (403, meta(403, "The account is suspended")),
+        forbidden: || unreachable!("only channels have keys of this host"),
     }
 }
 
@@ -612,7 +730,13 @@ fn behind(endpoint: &Endpoint, placeholder: &str, objects: &Objects) -> Option<S
         ("rest", "groups", "id") => &objects.group,
         ("rest", "messages", "id") => &objects.message,
         ("partner-accounts", _, "id") => &objects.child,
+        ("waba-v2", _, "media_id") => &objects.media,
+        ("waba-v2", _, "name") => &objects.name,
         ("hub", _, "partner_id") => &objects.handle,
+        ("hub", _, "client_id") => &objects.client,
+        ("hub", _, "channel_id") => &objects.channel,
+        ("hub", _, "waba_account_id") => &objects.business,
+        ("hub", _, "template_id") => &objects.template,
         _ => return None,
     };
     Some(object.clone())
@@ -640,6 +764,22 @@ fn body(endpoint: &Endpoint, objects: &Objects) -> Option<Value> {
         ("partner-accounts", "PATCH", "/child-accounts/{id}") => json!({"name": "Moved"}),
         ("hub", "PATCH", "/api/v2/partners/{partner_id}" | "/partners/{partner_id}") => {
             json!({"allow_client_to_add_phone_no": false})
+        }
+        ("waba-v2", "POST", path) => match path.rsplit('/').next()? {
+            "messages" => {
+                json!({"to": (4_915_100_000_000 + fresh).to_string(), "type": "text", "text": {"body": "Hello"}})
+            }
+            "webhook" | "waba_webhook" => json!({"url": "https://hooks.example/wa"}),
+            "templates" => {
+                json!({"name": format!("new_{fresh}"), "category": "UTILITY", "language": "en", "components": []})
+            }
+            "whatsapp_business_profile" => json!({"about": "new"}),
+            "media" => json!({}),
+            _ => return None,
+        },
+        ("hub", method, path) => {
+            let (_, below) = path.split_once("{partner_id}")?;
+            return hub_body(method, below, &objects.client, *fresh);
         }
         _ => return None,
     })

@@ -35,6 +35,10 @@ fn every_endpoint_is_described_with_its_success_and_its_401() {
             described["summary"].as_str().is_some_and(|text| !text.is_empty()),
             "{endpoint:?} has no summary"
         );
+        if endpoint.surface == "token" {
+            // Whoever signs in has no key yet.
+            continue;
+        }
         assert!(
             described["security"].as_array().is_some_and(|any| !any.is_empty()),
             "{endpoint:?} needs no key"

@@ -72,7 +72,9 @@ async fn the_document_lists_every_endpoint() {
             (operation["summary"].as_str().unwrap_or_default(), operation["responses"].as_object());
         assert!(!summary.is_empty(), "{endpoint:?} has no summary");
         assert!(answers.is_some_and(|answers| answers.contains_key("401")), "{endpoint:?} does not say 401");
-        assert!(operation["security"][0].is_object(), "{endpoint:?} does not say what opens it");
+        // Whoever signs in has no key yet.
+        let opens = operation["security"][0].is_object() || endpoint.surface == "token";
+        assert!(opens, "{endpoint:?} does not say what opens it");
     }
     let text = String::from_utf8(answer.body).expect("text");
     for reference in text.split("\"$ref\": \"#").skip(1) {

@@ -134,3 +134,34 @@ async fn the_node_sdk_validates_what_phones_wrote() {
 async fn the_python_sdk_validates_what_phones_wrote() {
     at_least(3, &receiving("python-inbound", 47).await);
 }
+
+/// The `ok` lines of a program that is a partner's.
+async fn of_partner(name: &str) -> Vec<String> {
+    let home = Home::new().await;
+    let partner = partner(&home, "Acme");
+    let mut args = vec!["--listen", "127.0.0.1:0"];
+    args.extend(SERVES);
+    let server = Server::with(&home, &args);
+    let text = |name: &str| partner[name].as_str().expect("a text").to_owned();
+    let variables = [
+        ("ROOKERY_ADDR", server.address().to_string()),
+        ("ROOKERY_PARTNER_ID", text("partnerId")),
+        ("ROOKERY_PARTNER_KEY", text("partnerApiKey")),
+    ];
+    program(name, &partner, &variables)
+}
+
+#[tokio::test]
+async fn the_connect_button_leads_through_the_onboarding_page() {
+    at_least(7, &of_partner("connect-button").await);
+}
+
+#[tokio::test]
+async fn the_n8n_node_sends_and_receives_by_a_channel() {
+    at_least(14, &of_partner("n8n").await);
+}
+
+#[tokio::test]
+async fn the_python_client_of_channels_makes_all_its_calls() {
+    at_least(5, &of_partner("waba-360").await);
+}

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 18] = [
+const TENANT_TABLES: [&str; 30] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -29,6 +29,18 @@ const TENANT_TABLES: [&str; 18] = [
     "callback",
     "idempotency",
     "opt_out",
+    "person",
+    "client",
+    "business",
+    "sharing",
+    "channel",
+    "template",
+    "event",
+    "spent_signature",
+    "channel_rate",
+    "channel_usage",
+    "channel_message",
+    "channel_media",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

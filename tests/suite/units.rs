@@ -357,7 +357,8 @@ async fn world(app: &TestApp) -> World {
 
 async fn route(tx: &mut Tx, (prefix, carrier): &(String, CarrierId)) -> Result<()> {
     let name = format!("world-{}", carrier.0);
-    let known = sql!("INSERT INTO carrier (id, name, kind) VALUES ($1, $2, 'simulated') ON CONFLICT DO NOTHING");
+    let known =
+        sql!("INSERT INTO carrier (id, name, kind) VALUES ($1, $2, 'simulated') ON CONFLICT DO NOTHING");
     tx.put(known, &[carrier, &name]).await?;
     tx.put(sql!("INSERT INTO route (prefix, carrier) VALUES ($1, $2)"), &[prefix, carrier]).await?;
     Ok(())

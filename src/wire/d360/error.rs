@@ -1,10 +1,11 @@
 //! Errors in 360dialog's shape: one `meta` object (docs/spec/30-360-partner.md section 2). Validation is 400; `details` is
 //! an array of strings or absent, since a typed client fails on anything else.
 
-use super::json::Json;
+use super::json::{Json, answer};
+use crate::core::idempotency::Answer;
 use crate::core::{Code, Error, Violation};
 use crate::wire::refusal::Refusal;
-use crate::wire::retry_after;
+use crate::wire::{Own, retry_after};
 use axum::body::Body;
 use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
@@ -25,6 +26,65 @@ struct Meta {
     developer_message: String,
     http_code: u16,
     success: bool,
+}
+
+/// What was done, where no object is answered (section 2.3).
+pub(super) fn done(message: &str) -> Json<MetaError> {
+    let meta = Meta { details: None, developer_message: message.to_owned(), http_code: 200, success: true };
+    Json(StatusCode::OK, MetaError { meta })
+}
+
+/// A refusal with words of its own.
+pub(super) fn meta(status: StatusCode, message: &str) -> Answer {
+    let success = status.is_success();
+    let meta =
+        Meta { details: None, developer_message: message.to_owned(), http_code: status.as_u16(), success };
+    answer(status, &MetaError { meta })
+}
+
+/// Marks an answer that may be a refusal as ours.
+pub(super) fn own(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(Own);
+    response
+}
+
+/// Refusals of the token's endpoint, in the form of OAuth 2 (section 3.1).
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenError {
+    error: &'static str,
+    error_description: String,
+}
+
+/// A refusal of the token's endpoint.
+pub(crate) fn render_token(refusal: &Refusal, request_id: &str) -> Response<Body> {
+    // The words are those of the other endpoints; the form is another.
+    let meta = render(refusal, request_id);
+    let status = meta.status();
+    let (error, description) = match refusal {
+        Refusal::Core(Error::Unauthenticated) => ("invalid_grant", "Wrong email or password."),
+        Refusal::Core(Error::Invalid(_)) => ("invalid_request", "username and password are required."),
+        Refusal::Core(Error::Forbidden) => ("unauthorized_client", "Signing in for tokens is switched off."),
+        Refusal::Core(Error::Suspended) => ("access_denied", "The account is suspended."),
+        Refusal::Core(Error::Limited { .. }) => ("temporarily_unavailable", "Too many tries, wait a while."),
+        Refusal::Core(Error::Unavailable(_) | Error::Internal(_)) => {
+            ("temporarily_unavailable", "Try again later.")
+        }
+        Refusal::Core(Error::NotFound(_) | Error::Balance)
+        | Refusal::Elements(_)
+        | Refusal::NoSuchPath
+        | Refusal::MethodNotAllowed { .. }
+        | Refusal::Malformed(_)
+        | Refusal::TooLarge(_)
+        | Refusal::SlowBody => ("invalid_request", "The request cannot be read: send username and password."),
+    };
+    let body = TokenError { error, error_description: description.to_owned() };
+    let mut response = Json(status, body).into_response();
+    for name in [RETRY_AFTER, ALLOW] {
+        if let Some(value) = meta.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
 }
 
 /// The `meta` body.

@@ -1,6 +1,7 @@
 //! Answers as the hub writes them: compact, keys sorted, beyond ASCII escaped, one newline at the end
 //! (docs/spec/30-360-partner.md section 1). Structs list their fields in alphabetical order.
 
+use crate::core::idempotency::Answer;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -11,14 +12,25 @@ use std::io::{self, Write};
 /// An answer with a status.
 pub(super) struct Json<T>(pub StatusCode, pub T);
 
+/// The bytes of an answer.
+pub(super) fn bytes<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(512);
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii)).ok()?;
+    bytes.push(b'\n');
+    Some(bytes)
+}
+
+/// An answer that can be kept for repeated requests.
+pub(super) fn answer<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    Answer { status: status.as_u16(), body: bytes(value).unwrap_or_default() }
+}
+
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut bytes = Vec::with_capacity(512);
-        if self.1.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii)).is_err() {
+        let Some(bytes) = bytes(&self.1) else {
             return super::super::refusal::Refusal::bug("an answer cannot be written as JSON")
                 .into_response();
-        }
-        bytes.push(b'\n');
+        };
         (self.0, [(CONTENT_TYPE, "application/json")], bytes).into_response()
     }
 }

@@ -1,16 +1,19 @@
 //! The partner object: docs/spec/30-360-partner.md section 4.
 
 use super::error::MetaError;
-use super::json::Json;
+use super::fields::Fields;
+use super::json::{Json, answer};
 use crate::core::Error;
 use crate::core::account::AccountId;
-use crate::core::partner::{self, Partner, Patch, check_url};
+use crate::core::partner::{self, Hook, Partner, Patch, check_url};
 use crate::wire::Shared;
 use crate::wire::attributes::Attributes;
 use crate::wire::caller::PartnerCaller;
+use crate::wire::idempotency::Once;
 use crate::wire::refusal::Refusal;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -18,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(view, update))
+    OpenApiRouter::new().routes(routes!(view, update)).routes(routes!(hook, set_hook))
 }
 
 /// The thirteen fields; an unset URL is left out, an unset logo is `null`.
@@ -86,13 +89,17 @@ struct PartnerIn {
 }
 
 /// The credential's own partner; any other id is refused, whether it exists or not.
-async fn own(state: &Shared, caller: PartnerCaller, id: &str) -> Result<(AccountId, Partner), Refusal> {
+pub(super) async fn own(
+    state: &Shared,
+    caller: PartnerCaller,
+    id: &str,
+) -> Result<(AccountId, Partner), Refusal> {
     let partner = state.store.read(caller.partner, partner::view).await?;
     if partner.handle.as_str() == id { Ok((caller.partner, partner)) } else { Err(Error::Forbidden.into()) }
 }
 
 /// Retrieve partner
-#[utoipa::path(get, path = "/{partner_id}", tag = "Partner Management", security(("PartnerApiKey" = [])),
+#[utoipa::path(get, path = "/{partner_id}", tag = "Partner Management", security(("PartnerApiKey" = []), ("Bearer" = [])),
     params(("partner_id" = String, Path)),
     responses((status = 200, body = PartnerOut), (status = 401, body = MetaError), (status = 403, body = MetaError)))]
 async fn view(
@@ -105,7 +112,7 @@ async fn view(
 }
 
 /// Update partner
-#[utoipa::path(patch, path = "/{partner_id}", tag = "Partner Management", security(("PartnerApiKey" = [])),
+#[utoipa::path(patch, path = "/{partner_id}", tag = "Partner Management", security(("PartnerApiKey" = []), ("Bearer" = [])),
     request_body = PartnerIn, params(("partner_id" = String, Path)),
     responses((status = 200, body = PartnerOut), (status = 400, body = MetaError), (status = 401, body = MetaError),
         (status = 403, body = MetaError)))]
@@ -127,4 +134,51 @@ async fn update(
     reader.finish()?;
     let partner = state.store.write((account, patch), partner::update).await?;
     Ok(Json(StatusCode::OK, PartnerOut::new(partner)?))
+}
+
+/// Where the partner's events go; left out when they go nowhere.
+#[derive(Serialize, ToSchema)]
+struct HookOut {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_url: Option<String>,
+}
+
+/// Retrieve webhook URL
+#[utoipa::path(get, path = "/{partner_id}/webhook_url", tag = "Webhook Management",
+    security(("PartnerApiKey" = []), ("Bearer" = [])), params(("partner_id" = String, Path)),
+    responses((status = 200, body = HookOut), (status = 401, body = MetaError), (status = 403, body = MetaError)))]
+async fn hook(
+    State(state): State<Shared>,
+    caller: PartnerCaller,
+    Path(id): Path<String>,
+) -> Result<Json<HookOut>, Refusal> {
+    let (_, partner) = own(&state, caller, &id).await?;
+    Ok(Json(StatusCode::OK, HookOut { webhook_url: partner.webhook_url }))
+}
+
+/// Set webhook URL
+///
+/// With `headers`, an object of texts, that go with every event.
+#[utoipa::path(post, path = "/{partner_id}/webhook_url", tag = "Webhook Management",
+    security(("PartnerApiKey" = []), ("Bearer" = [])), request_body = Value, params(("partner_id" = String, Path)),
+    responses((status = 200, body = PartnerOut), (status = 400, body = MetaError), (status = 401, body = MetaError),
+        (status = 403, body = MetaError)))]
+async fn set_hook(
+    State(state): State<Shared>,
+    caller: PartnerCaller,
+    Path(id): Path<String>,
+    once: Once,
+    mut fields: Fields,
+) -> Result<Response, Refusal> {
+    let (partner, _) = own(&state, caller, &id).await?;
+    let url = fields.required("webhook_url", |text| check_url(text).map(|()| text.to_owned()));
+    let headers = fields.headers("headers");
+    fields.finish()?;
+    let hook = Hook { partner, url: url.unwrap_or_default(), headers, vault: state.vault.clone() };
+    let render = |partner: Partner| {
+        let body =
+            PartnerOut::new(partner).map_err(|_| Error::Internal("stored settings are no JSON".into()))?;
+        Ok(answer(StatusCode::OK, &body))
+    };
+    once.answer(&state, hook, partner::set_hook, render).await
 }

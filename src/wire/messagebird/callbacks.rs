@@ -30,6 +30,8 @@ fn render(due: &Due, message: &Message, networks: &Networks, zone: &str) -> Opti
             ("application/x-www-form-urlencoded".to_owned(), form)
         }
         Kind::InboundJson => ("application/json".to_owned(), inbound().json()),
+        // Carries its own body.
+        Kind::Event => return None,
     };
     Some(Rendered { url: called(&Vec::new())?, body: Some(body) })
 }

@@ -115,7 +115,7 @@ pub fn is_signed_by(call: &Called, url: &str, key: &str) -> bool {
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
     let jti = claims["jti"].as_str().expect("a UUID").replace('-', "");
     let jti = u128::from_str_radix(&jti, 16).expect("a UUID").to_be_bytes();
-    let (now, body) = (claims["exp"].as_i64().expect("a moment") - 60, call.body.as_bytes());
+    let (now, body) = (claims["exp"].as_i64().expect("a moment") - 60, call.body.as_slice());
     let signer = Signer::new(key.as_bytes(), true);
     let older = signer.headers(url, body, now, jti);
     let same = older.iter().all(|(name, value)| {

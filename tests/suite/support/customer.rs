@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -20,12 +20,17 @@ pub struct Call {
     pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 impl Call {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// A parameter of the query, decoded.
@@ -35,10 +40,15 @@ impl Call {
         pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
     }
 
+    /// The body, which is text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
     /// The fields of the query, or of the form in the body, decoded and by name.
     pub fn fields(&self) -> Vec<(String, String)> {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        let text = if self.method == "POST" { &self.body } else { query };
+        let text = if self.method == "POST" { self.text() } else { query };
         let mut fields: Vec<(String, String)> =
             form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         fields.sort();
@@ -67,25 +77,22 @@ impl Customer {
                 let (kept, told) = (Arc::clone(&kept), Arc::clone(&told));
                 connections.spawn(async move {
                     let (read, mut write) = stream.split();
-                    let mut lines = BufReader::new(read).lines();
-                    while let Ok(Some(first)) = lines.next_line().await {
+                    let mut read = BufReader::new(read);
+                    while let Some(first) = line(&mut read).await {
                         let mut words = first.split(' ').map(str::to_owned);
                         let (method, target) =
                             (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                         let mut headers = Vec::new();
-                        let mut length = 0;
-                        while let Ok(Some(line)) = lines.next_line().await {
+                        while let Some(line) = line(&mut read).await {
                             let Some((name, value)) = line.split_once(':') else { break };
-                            if name.eq_ignore_ascii_case("content-length") {
-                                length = value.trim().parse().expect("a length");
-                            }
                             headers.push((name.to_lowercase(), value.trim().to_owned()));
                         }
+                        let length = headers.iter().find(|(name, _)| name == "content-length");
+                        let length = length.and_then(|(_, length)| length.parse().ok()).unwrap_or(0);
                         let mut body = vec![0; length];
-                        if lines.get_mut().read_exact(&mut body).await.is_err() {
+                        if read.read_exact(&mut body).await.is_err() {
                             break;
                         }
-                        let body = String::from_utf8(body).expect("text");
                         kept.lock().expect("calls").push(Call { method, target, headers, body });
                         let status = told.lock().expect("answers").pop_front().unwrap_or(200);
                         if status == SILENCE {
@@ -126,5 +133,14 @@ impl Customer {
     /// What has arrived since the last look.
     pub fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.lock().expect("calls"))
+    }
+}
+
+/// A line without its end; nothing at the end of the connection.
+async fn line(read: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = String::new();
+    match read.read_line(&mut line).await {
+        Ok(count) if count > 0 => Some(line.trim_end().to_owned()),
+        _ => None,
     }
 }

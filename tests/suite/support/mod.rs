@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod books;
+pub mod channels;
 pub mod correspondent;
 pub mod customer;
 pub mod database;
@@ -29,9 +30,10 @@ use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
 use rookery::run::deliver::{Courier, Rota};
 use rookery::run::egress::{self, Egress};
+use rookery::run::post::Post;
 use rookery::run::submit::Desk;
-use rookery::run::{changes, sweep};
-use rookery::wire::{Common, Connection, DIALECT, Metrics, Options, Service};
+use rookery::run::{changes, grow, sweep};
+use rookery::wire::{Common, Connection, DIALECT, EVENTS, Metrics, Options, Service};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +53,7 @@ pub struct TestApp {
     pub common: Common,
     desk: Mutex<Desk>,
     pub courier: Courier,
+    post: Mutex<Post>,
     _home: database::Home,
 }
 
@@ -87,11 +90,14 @@ impl TestApp {
             vault: vault.clone(),
             egress: Egress::with(nowhere()).expect("a client"),
             dialect: DIALECT,
+            events: EVENTS,
             clock: clock.clone(),
             entropy,
             holder,
         };
-        TestApp { service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
+        let post = Post { store: store.clone(), dialect: EVENTS, holder, begun: false };
+        let post = Mutex::new(post);
+        TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
     }
 
     /// A partner, with its secrets.
@@ -130,6 +136,8 @@ impl TestApp {
         loop {
             let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
             did |= desk.turn().await.expect("the carrier works");
+            did |= grow::turn(&self.store, EVENTS).await.expect("channels go on");
+            did |= self.post.lock().await.turn().await.expect("channels' messages go out");
             for lane in self.courier.look(&mut Rota::default()).await.expect("lanes") {
                 did |= self.courier.turn(lane).await.expect("callbacks are sent");
             }

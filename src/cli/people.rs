@@ -1,0 +1,172 @@
+//! `user`, `platform-secret`.
+
+use super::{Failure, Outcome, account_id, say};
+use crate::core::password::Password;
+use crate::core::person::{self, NewPerson, PersonId, Role};
+use crate::core::{Code, account, partner};
+use crate::installation::Installation;
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum RoleName {
+    /// Everything
+    Owner,
+    /// Everything but users' roles
+    Admin,
+    /// Keys, callbacks and messages
+    Developer,
+    /// Money
+    Billing,
+    /// Looks only
+    ReadOnly,
+}
+
+impl RoleName {
+    fn role(self) -> Role {
+        match self {
+            RoleName::Owner => Role::Owner,
+            RoleName::Admin => Role::Admin,
+            RoleName::Developer => Role::Developer,
+            RoleName::Billing => Role::Billing,
+            RoleName::ReadOnly => Role::ReadOnly,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user who signs in with an e-mail address and the password read from standard input (8 to 256 characters)
+    Create {
+        /// Account number or partner id
+        id: String,
+        /// E-mail address
+        email: String,
+        /// What to call the user
+        #[arg(long, default_value = "")]
+        name: String,
+        /// What the user may do
+        #[arg(long, default_value = "owner")]
+        role: RoleName,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the users of an account
+    List {
+        /// Account number or partner id
+        id: String,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a user the password read from standard input; tokens of the old one are void
+    Password {
+        /// Account number or partner id
+        id: String,
+        /// E-mail address
+        email: String,
+    },
+    /// Remove a user; its tokens are void
+    Remove {
+        /// Account number or partner id
+        id: String,
+        /// E-mail address
+        email: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum PlatformSecretCommand {
+    /// Make what a partner's events and onboarding links are signed with anew; it is shown this once
+    Rotate {
+        /// Account number or partner id
+        id: String,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+async fn hashed(installation: &Installation) -> Result<String, Failure> {
+    let wrong = |_| Failure("the password is not 8 to 256 characters long".into());
+    let password = Password::chosen(super::keys::from_input()?).map_err(wrong)?;
+    let passwords = crate::core::password::Passwords::default();
+    Ok(passwords.hash(password, &installation.entropy).await?)
+}
+
+fn address(text: &str) -> Result<String, Failure> {
+    person::email(text).map_err(|code: Code| Failure(format!("{text}: the e-mail address {code}")))
+}
+
+async fn found(
+    installation: &Installation,
+    id: &str,
+    email: &str,
+) -> Result<(account::Account, PersonId), Failure> {
+    let account = account_id(installation, id).await?;
+    let owner = installation.store.read(account, account::find).await?;
+    let email = address(email)?;
+    let people = installation.store.read(owner.scope(), person::list).await?;
+    let person = people.iter().find(|person| person.email == email);
+    let person = person.ok_or_else(|| Failure(format!("{email} is no user of {id}")))?.id;
+    Ok((owner, person))
+}
+
+pub(super) async fn user(installation: &Installation, command: UserCommand) -> Outcome {
+    let store = &installation.store;
+    match command {
+        UserCommand::Create { id, email, name, role, json } => {
+            let account = account_id(installation, &id).await?;
+            let email = address(&email)?;
+            let password = hashed(installation).await?;
+            let role = role.role();
+            let new = NewPerson { account, email: email.clone(), name, role, password };
+            let made = store.write(new, person::create).await?;
+            if json {
+                say(&json!({"id": made.to_string(), "email": email, "role": role.name()}).to_string());
+            } else {
+                say(&format!("id  {made}"));
+            }
+        }
+        UserCommand::List { id, json } => {
+            let account = account_id(installation, &id).await?;
+            let owner = store.read(account, account::find).await?;
+            let people = store.read(owner.scope(), person::list).await?;
+            if json {
+                let all = people.iter().map(|person| {
+                    json!({"id": person.id.to_string(), "email": person.email, "name": person.name,
+                        "role": person.role.name()})
+                });
+                say(&Value::Array(all.collect()).to_string());
+            } else {
+                for person in people {
+                    say(&format!("{}  {:<10}{}", person.id, person.role.name(), person.email));
+                }
+            }
+        }
+        UserCommand::Password { id, email } => {
+            let (owner, person) = found(installation, &id, &email).await?;
+            let password = hashed(installation).await?;
+            store.write((owner.scope(), person, password), person::set_password).await?;
+        }
+        UserCommand::Remove { id, email } => {
+            let (owner, person) = found(installation, &id, &email).await?;
+            store.write((owner.scope(), person), person::remove).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn platform_secret(installation: &Installation, command: PlatformSecretCommand) -> Outcome {
+    let PlatformSecretCommand::Rotate { id, json } = command;
+    let account = account_id(installation, &id).await?;
+    let made =
+        installation.store.write((account, installation.vault.clone()), partner::rotate_secret).await?;
+    if json {
+        say(&json!({"platformSecret": made.reveal()}).to_string());
+    } else {
+        say(&format!("secret  {}\nThe secret is shown this once.", made.reveal()));
+    }
+    Ok(())
+}

@@ -1,0 +1,577 @@
+//! Channels: what messages to people go out by and come in by; their life cycle, keys and URLs.
+//!
+//! A channel goes through its stages by itself: each step is a unit of its own that changes the row and tells the partner,
+//! so a step that is taken twice is told once.
+
+use super::account::{AccountId, ChildOf};
+use super::business::{self, Business, Hook};
+use super::client::{self, Client};
+use super::event::{self, About, Dialect, Kind};
+use super::key::{self, KeyId, NewKey, Role};
+use super::secret::{Place, Secret};
+use super::transport::TransportId;
+use super::words::words;
+use super::{Error, Noun, Result, Scope, Timestamp};
+use crate::core::phone::Msisdn;
+use store::{FromRow, Row, Rx, Tx, sql};
+
+words! {
+    /// How far a channel is.
+    Stage {
+        /// It was made.
+        Created = "created",
+        /// Its number can be registered.
+        Ready = "ready",
+        /// Its number is registered: keys can be made.
+        Running = "running",
+        /// People can be written to.
+        Live = "live",
+        /// It has ended.
+        Terminated = "terminated",
+    }
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Its id here.
+    pub id: String,
+    /// Whose.
+    pub scope: Scope,
+    /// Of which business account.
+    pub business: String,
+    /// Its id at the network.
+    pub external: String,
+    /// Its number.
+    pub msisdn: Msisdn,
+    /// What people see.
+    pub name: String,
+    /// Who carries it.
+    pub transport: TransportId,
+    /// How far it is.
+    pub stage: Stage,
+    /// What was ordered.
+    pub plan: Option<String>,
+    /// The number of the application that it is connected to.
+    pub app: i64,
+    /// Whether its partner may make keys.
+    pub permitted: bool,
+    /// What the network thinks of it.
+    pub quality: Option<String>,
+    /// To how many people it may write first.
+    pub tier: Option<String>,
+    /// Since when it is paid for.
+    pub billed: Option<Timestamp>,
+    /// When its end was asked for.
+    pub cancelled: Option<Timestamp>,
+    /// When it ended.
+    pub terminated: Option<Timestamp>,
+    /// Where its messages go.
+    pub webhook_url: Option<String>,
+    /// What it says of itself, as JSON that is kept as it is.
+    pub profile: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub modified: Timestamp,
+}
+
+const COLUMNS: &str = "h.id, h.root, h.account, h.business, h.external, h.msisdn, h.name, h.transport, h.stage, h.plan, h.app,
+    h.permitted, h.quality, h.tier, h.billed, h.cancelled, h.terminated, h.webhook_url, h.profile, h.created, h.modified";
+
+impl FromRow for Channel {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Channel {
+            id: row.next()?,
+            scope: Scope { root: row.next()?, account: row.next()? },
+            business: row.next()?,
+            external: row.next()?,
+            msisdn: row.next()?,
+            name: row.next()?,
+            transport: row.next()?,
+            stage: row.next()?,
+            plan: row.next()?,
+            app: row.next()?,
+            permitted: row.next()?,
+            quality: row.next()?,
+            tier: row.next()?,
+            billed: row.next()?,
+            cancelled: row.next()?,
+            terminated: row.next()?,
+            webhook_url: row.next()?,
+            profile: row.next()?,
+            created: row.next()?,
+            modified: row.next()?,
+        })
+    }
+}
+
+impl Channel {
+    /// Whether keys can be made, if its partner may.
+    pub fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running | Stage::Live)
+    }
+}
+
+/// A channel with what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The channel.
+    pub channel: Channel,
+    /// Its business account.
+    pub business: Business,
+    /// Whose it is.
+    pub client: Client,
+}
+
+impl FromRow for View {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        let channel = Channel::from_row(row)?;
+        let business = Business::from_row(row)?;
+        Ok(View { channel, business, client: Client::from_row(row)? })
+    }
+}
+
+const FROM: &str = " FROM channel h JOIN business b ON b.root = h.root AND b.id = h.business
+    JOIN account a ON a.id = h.account LEFT JOIN client c ON c.root = h.root AND c.account = h.account
+    WHERE h.root = $1 AND a.status <> 'deleted'";
+
+/// Channels that are looked through at once.
+const LIST_MAX: i64 = 20_000;
+
+/// Which of a partner's channels; `None` for all.
+#[derive(Debug, Clone, Default)]
+pub struct Narrow {
+    /// The one with this id.
+    pub id: Option<String>,
+    /// Those of this client.
+    pub client: Option<AccountId>,
+}
+
+/// A partner's channels.
+pub async fn list(rx: &mut Rx, (partner, narrow): &(AccountId, Narrow)) -> Result<Vec<View>> {
+    let found = rx
+        .all(
+            sql!(
+                "SELECT ",
+                COLUMNS,
+                ", ",
+                business::COLUMNS,
+                ", ",
+                client::COLUMNS,
+                FROM,
+                " AND (CAST($2 AS TEXT) IS NULL OR h.id = $2) AND (CAST($3 AS BIGINT) IS NULL OR h.account = $3)
+                 ORDER BY h.id LIMIT $4"
+            ),
+            &[partner, &narrow.id, &narrow.client, &LIST_MAX],
+        )
+        .await?;
+    client::too_many(found)
+}
+
+/// A partner's channel with an id; one of a deleted client is not found.
+pub async fn find(rx: &mut Rx, (partner, id): &(AccountId, String)) -> Result<View> {
+    rx.maybe(
+        sql!("SELECT ", COLUMNS, ", ", business::COLUMNS, ", ", client::COLUMNS, FROM, " AND h.id = $2"),
+        &[partner, id],
+    )
+    .await?
+    .ok_or(Error::NotFound(Noun::Channel))
+}
+
+/// A channel of one of a partner's clients.
+#[derive(Debug, Clone)]
+pub struct Of {
+    /// Whose.
+    pub client: ChildOf,
+    /// Which.
+    pub id: String,
+}
+
+/// A client's channel; another client's is not found.
+pub async fn of_client(rx: &mut Rx, of: &Of) -> Result<View> {
+    client::find(rx, &of.client).await?;
+    let view = find(rx, &(of.client.partner, of.id.clone())).await?;
+    if view.channel.scope.account == of.client.child { Ok(view) } else { Err(Error::NotFound(Noun::Channel)) }
+}
+
+/// The channels of a client that its partner may make keys for.
+pub async fn permitted(rx: &mut Rx, of: &ChildOf) -> Result<Vec<String>> {
+    client::find(rx, of).await?;
+    Ok(rx
+        .all(
+            sql!(
+                "SELECT id FROM channel WHERE root = $1 AND account = $2 AND permitted AND terminated IS NULL ORDER BY id"
+            ),
+            &[&of.partner, &of.child],
+        )
+        .await?)
+}
+
+/// How many channels a client has that have not ended.
+pub(super) async fn count(tx: &mut Tx, scope: Scope) -> Result<i64> {
+    Ok(tx
+        .one(
+            sql!(
+                "SELECT CAST(count(*) AS BIGINT) FROM channel WHERE root = $1 AND account = $2 AND terminated IS NULL"
+            ),
+            &[&scope.root, &scope.account],
+        )
+        .await?)
+}
+
+/// Asks for a channel.
+#[derive(Debug, Clone)]
+pub(super) struct New<'a> {
+    /// Of which business account.
+    pub business: &'a Business,
+    /// Its id at the network.
+    pub external: &'a str,
+    /// Its number.
+    pub msisdn: Msisdn,
+    /// What people see.
+    pub name: &'a str,
+    /// Who carries it.
+    pub transport: TransportId,
+    /// What was ordered.
+    pub plan: Option<&'a str>,
+    /// Whether its partner may make keys.
+    pub permitted: bool,
+}
+
+/// Applications have numbers of five and more digits.
+const APPS: i64 = 90_000;
+
+/// Makes a channel, or answers the id of the one that has this id at the network.
+pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>, dialect: Dialect) -> Result<String> {
+    let now: Timestamp = tx.now();
+    let scope = new.business.scope;
+    for _ in 0..business::ID_TRIES {
+        let id = super::secret::alphanumeric(tx, business::ID_CHARS);
+        let mut chance = [0; 8];
+        tx.random(&mut chance);
+        let app = 10_000 + (i64::from_be_bytes(chance) & i64::MAX) % APPS;
+        let made = tx
+            .exec(
+                sql!(
+                    "INSERT INTO channel (root, id, account, business, external, msisdn, name, transport, stage, plan, app,
+                     permitted, quality, tier, profile, next, created, modified)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'GREEN', 'TIER_1K', '{}', $13, $13, $13)
+                     ON CONFLICT DO NOTHING"
+                ),
+                &[
+                    &scope.root,
+                    &id,
+                    &scope.account,
+                    &new.business.id,
+                    &new.external,
+                    &new.msisdn,
+                    &new.name,
+                    &new.transport,
+                    &Stage::Created,
+                    &new.plan,
+                    &app,
+                    &new.permitted,
+                    &now,
+                ],
+            )
+            .await?;
+        if made == 1 {
+            tell(tx, scope.root, &id, Kind::ChannelCreated, dialect).await?;
+            return Ok(id);
+        }
+        let known: Option<String> = tx
+            .maybe(
+                sql!("SELECT id FROM channel WHERE root = $1 AND business = $2 AND external = $3"),
+                &[&scope.root, &new.business.id, &new.external],
+            )
+            .await?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+    }
+    Err(Error::Unavailable("no free id was found; try again".into()))
+}
+
+/// Tells a channel's partner.
+async fn tell(tx: &mut Tx, partner: AccountId, id: &str, kind: Kind, dialect: Dialect) -> Result<()> {
+    match find(tx, &(partner, id.to_owned())).await {
+        Ok(view) => event::tell_partner(tx, partner, kind, &About::Channel(&view), dialect).await,
+        // Of a deleted client nothing is told.
+        Err(Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Steps that one unit takes.
+const STEPS_MAX: i64 = 32;
+/// An end that was asked for comes after this time.
+const NOTICE_US: i64 = 30 * 86_400 * 1_000_000;
+
+/// Takes the steps that are due, at most one of each channel; whether there may be more.
+pub async fn advance(tx: &mut Tx, dialect: &Dialect) -> Result<bool> {
+    // All tenants: whoever's turn it is.
+    let now: Timestamp = tx.now();
+    let due: Vec<(AccountId, AccountId, String, Stage, bool)> = tx
+        .all(
+            sql!(
+                "SELECT root, account, id, stage, permitted FROM channel WHERE next > 0 AND next <= $1 ORDER BY next, root, id
+                 LIMIT $2 FOR UPDATE SKIP LOCKED"
+            ),
+            &[&now, &STEPS_MAX],
+        )
+        .await?;
+    for (root, account, id, stage, permitted) in &due {
+        let (after, next) = match stage {
+            Stage::Created => (Stage::Ready, now.0),
+            Stage::Ready => (Stage::Running, now.0),
+            Stage::Running => (Stage::Live, 0),
+            Stage::Live | Stage::Terminated => (Stage::Terminated, 0),
+        };
+        let (billed, terminated) = (after == Stage::Live, after == Stage::Terminated);
+        tx.put(
+            sql!(
+                "UPDATE channel SET stage = $3, next = $4, modified = $5,
+                 billed = CASE WHEN $6 THEN COALESCE(billed, $5) ELSE billed END,
+                 terminated = CASE WHEN $7 THEN $5 ELSE terminated END WHERE root = $1 AND id = $2"
+            ),
+            &[root, id, &after, &next, &now, &billed, &terminated],
+        )
+        .await?;
+        let kind = match after {
+            Stage::Created => continue,
+            Stage::Ready => Kind::ChannelReady,
+            Stage::Running => Kind::ChannelRunning,
+            Stage::Live => Kind::ChannelLive,
+            Stage::Terminated => Kind::CancellationProcessed,
+        };
+        tell(tx, *root, id, kind, *dialect).await?;
+        if after == Stage::Running && *permitted {
+            tell(tx, *root, id, Kind::PermissionGranted, *dialect).await?;
+        }
+        if terminated {
+            key::revoke_for(tx, *account, Role::Channel, Some(id)).await?;
+        }
+    }
+    Ok(!due.is_empty())
+}
+
+/// Asks for a channel's end, or takes that back.
+#[derive(Debug, Clone)]
+pub struct Cancel {
+    /// Which.
+    pub of: Of,
+    /// Whether it is to end.
+    pub enabled: bool,
+    /// How what happens is told.
+    pub dialect: Dialect,
+}
+
+/// Asks for a channel's end, or takes that back; asking twice is once.
+pub async fn cancel(tx: &mut Tx, cancel: &Cancel) -> Result<View> {
+    let of = &cancel.of;
+    of_client(tx, of).await?;
+    let now: Timestamp = tx.now();
+    let root = of.client.partner;
+    let (changed, kind) = if cancel.enabled {
+        let changed = tx
+            .exec(
+                sql!(
+                    "UPDATE channel SET cancelled = $3, modified = $3, next = CASE WHEN stage = 'live' THEN $4 ELSE next END
+                     WHERE root = $1 AND id = $2 AND cancelled IS NULL AND terminated IS NULL"
+                ),
+                &[&root, &of.id, &now, &now.0.saturating_add(NOTICE_US)],
+            )
+            .await?;
+        (changed, Kind::CancellationRequested)
+    } else {
+        let changed = tx
+            .exec(
+                sql!(
+                    "UPDATE channel SET cancelled = NULL, modified = $3, next = CASE WHEN stage = 'live' THEN 0 ELSE next END
+                     WHERE root = $1 AND id = $2 AND cancelled IS NOT NULL AND terminated IS NULL"
+                ),
+                &[&root, &of.id, &now],
+            )
+            .await?;
+        (changed, Kind::CancellationRevoked)
+    };
+    if changed == 1 {
+        tell(tx, root, &of.id, kind, cancel.dialect).await?;
+    }
+    of_client(tx, of).await
+}
+
+/// Takes a channel's end back, before it or after.
+pub async fn reactivate(tx: &mut Tx, (of, dialect): &(Of, Dialect)) -> Result<View> {
+    of_client(tx, of).await?;
+    let now: Timestamp = tx.now();
+    let root = of.client.partner;
+    let revived = tx
+        .exec(
+            sql!(
+                "UPDATE channel SET stage = $3, cancelled = NULL, terminated = NULL, next = 0, modified = $4
+                 WHERE root = $1 AND id = $2 AND terminated IS NOT NULL"
+            ),
+            &[&root, &of.id, &Stage::Live, &now],
+        )
+        .await?;
+    if revived == 1 {
+        tell(tx, root, &of.id, Kind::ChannelLive, *dialect).await?;
+        return of_client(tx, of).await;
+    }
+    cancel(tx, &Cancel { of: of.clone(), enabled: false, dialect: *dialect }).await
+}
+
+/// Which channels of a client its partner may make keys for.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    /// Whose.
+    pub client: ChildOf,
+    /// Those that it may.
+    pub granted: Vec<String>,
+    /// Those that it may not.
+    pub revoked: Vec<String>,
+    /// How what happens is told.
+    pub dialect: Dialect,
+}
+
+/// Grants and withdraws permissions; answers which really changed. What is withdrawn takes the channel's keys with it.
+pub async fn permit(tx: &mut Tx, permit: &Permit) -> Result<Vec<String>> {
+    let ChildOf { partner, child } = permit.client;
+    let now: Timestamp = tx.now();
+    let wanted = |ids: &[String], on: bool| ids.iter().map(|id| (id.clone(), on)).collect::<Vec<_>>();
+    let mut all = [wanted(&permit.granted, true), wanted(&permit.revoked, false)].concat();
+    all.sort();
+    let mut changed = Vec::new();
+    for (id, on) in all {
+        let done = tx
+            .maybe::<(Stage, bool)>(
+                sql!(
+                    "UPDATE channel SET permitted = $4, modified = $5
+                     WHERE root = $1 AND account = $2 AND id = $3 AND permitted <> $4 RETURNING stage, permitted"
+                ),
+                &[&partner, &child, &id, &on, &now],
+            )
+            .await?;
+        let Some((stage, _)) = done else { continue };
+        if !on {
+            key::revoke_for(tx, child, Role::Channel, Some(&id)).await?;
+            tell(tx, partner, &id, Kind::PermissionRevoked, permit.dialect).await?;
+        } else if matches!(stage, Stage::Running | Stage::Live) {
+            // Before that it is told when keys can be made.
+            tell(tx, partner, &id, Kind::PermissionGranted, permit.dialect).await?;
+        }
+        changed.push(id);
+    }
+    Ok(changed)
+}
+
+/// Why a key cannot be made, or the key.
+#[derive(Debug, Clone)]
+pub enum MadeKey {
+    /// The key, shown once, and the channel.
+    Made(NewKey, Box<View>),
+    /// The channel is not that far yet, or has ended.
+    NotRunning,
+}
+
+/// Makes a key for a channel; all earlier ones are void (spec 31 section 3.1).
+pub async fn make_key(tx: &mut Tx, (partner, id): &(AccountId, String)) -> Result<MadeKey> {
+    let locked: Option<String> = tx
+        .maybe(sql!("SELECT id FROM channel WHERE root = $1 AND id = $2 FOR UPDATE"), &[partner, id])
+        .await?;
+    if locked.is_none() {
+        return Err(Error::NotFound(Noun::Channel));
+    }
+    let view = find(tx, &(*partner, id.clone())).await?;
+    if !view.channel.is_running() {
+        return Ok(MadeKey::NotRunning);
+    }
+    if !view.channel.permitted {
+        return Err(Error::Forbidden);
+    }
+    let scope = view.channel.scope;
+    key::revoke_for(tx, scope.account, Role::Channel, Some(id)).await?;
+    let text = Secret::generate(tx, "", KEY_CHARS);
+    let made = key::add_for(tx, scope, Role::Channel, "", text, Some(id), None).await?;
+    Ok(MadeKey::Made(made, Box::new(view)))
+}
+
+/// Characters of a channel's key.
+const KEY_CHARS: usize = 36;
+
+/// A channel with the keys of it that work.
+pub async fn keys(rx: &mut Rx, of: &(AccountId, String)) -> Result<(View, Vec<KeyId>)> {
+    let view = find(rx, of).await?;
+    let keys = key::list_for(rx, view.channel.scope.account, Role::Channel, &of.1).await?;
+    Ok((view, keys))
+}
+
+/// Makes all keys of a channel void.
+pub async fn revoke_keys(tx: &mut Tx, of: &(AccountId, String)) -> Result<()> {
+    let view = find(tx, of).await?;
+    key::revoke_for(tx, view.channel.scope.account, Role::Channel, Some(&of.1)).await?;
+    Ok(())
+}
+
+/// Sets where a channel's messages go.
+pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<()> {
+    let sealed = hook.sealed(tx);
+    let changed = tx
+        .exec(
+            sql!(
+                "UPDATE channel SET webhook_url = $4, webhook_headers = $5 WHERE root = $1 AND account = $2 AND id = $3"
+            ),
+            &[&hook.scope.root, &hook.scope.account, &hook.of, &hook.url(), &sealed],
+        )
+        .await?;
+    if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+}
+
+/// The headers that go with a channel's callbacks, sealed: its own if it has a URL of its own, else its business account's.
+pub async fn hook_headers(rx: &mut Rx, scope: &Scope, id: &str) -> Result<Option<(Place, Vec<u8>)>> {
+    type Row = (bool, Option<Vec<u8>>, String, Option<Vec<u8>>);
+    let found: Option<Row> = rx
+        .maybe(
+            sql!(
+                "SELECT h.webhook_url IS NOT NULL, h.webhook_headers, b.id, b.webhook_headers FROM channel h
+                 JOIN business b ON b.root = h.root AND b.id = h.business
+                 WHERE h.root = $1 AND h.account = $2 AND h.id = $3"
+            ),
+            &[&scope.root, &scope.account, &id],
+        )
+        .await?;
+    Ok(found.and_then(|(own, headers, business, its)| {
+        if own {
+            headers.map(|sealed| (business::place(*scope, id), sealed))
+        } else {
+            its.map(|sealed| (business::place(*scope, &business), sealed))
+        }
+    }))
+}
+
+/// Replaces what a channel says of itself.
+pub async fn set_profile(tx: &mut Tx, (scope, id, profile): &(Scope, String, String)) -> Result<()> {
+    let now: Timestamp = tx.now();
+    let changed = tx
+        .exec(
+            sql!(
+                "UPDATE channel SET profile = $4, modified = $5 WHERE root = $1 AND account = $2 AND id = $3"
+            ),
+            &[&scope.root, &scope.account, id, profile, &now],
+        )
+        .await?;
+    if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+}
+
+/// The headers that go with its calls, sealed.
+pub async fn own_headers(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<Vec<u8>>> {
+    let found: Option<Option<Vec<u8>>> = rx
+        .maybe(
+            sql!("SELECT webhook_headers FROM channel WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?;
+    Ok(found.flatten())
+}

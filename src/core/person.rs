@@ -1,0 +1,237 @@
+//! People: who signs in with e-mail address and password, and the tokens that they get for it.
+//!
+//! A partner's people sign in without naming the partner, so their addresses are unique in the installation; the people of
+//! a partner's clients sign in on that partner's pages, so theirs are unique there. A token is a key that ends by itself.
+
+use super::account::{self, AccountId, Status};
+use super::key::{self, NewKey, Role as Opens};
+use super::secret::Secret;
+use super::words::words;
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
+use store::{FromRow, Row, Rx, Tx, sql};
+
+store::id! {
+    /// A person's id.
+    PersonId
+}
+
+words! {
+    /// What a person may do for the account.
+    Role {
+        /// Everything.
+        Owner = "owner",
+        /// Everything but people's roles.
+        Admin = "admin",
+        /// Keys, callbacks, messages.
+        Developer = "developer",
+        /// Money.
+        Billing = "billing",
+        /// Looks only.
+        ReadOnly = "read-only",
+    }
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Its id.
+    pub id: PersonId,
+    /// Whose.
+    pub scope: Scope,
+    /// In lower case.
+    pub email: String,
+    /// May be empty.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The hash of its password, in PHC's form.
+    pub password: String,
+}
+
+impl FromRow for Person {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Person {
+            id: row.next()?,
+            scope: Scope { root: row.next()?, account: row.next()? },
+            email: row.next()?,
+            name: row.next()?,
+            role: row.next()?,
+            password: row.next()?,
+        })
+    }
+}
+
+/// Checks and folds an address: something, an at sign, something, no blanks.
+pub fn email(text: &str) -> std::result::Result<String, Code> {
+    let text = text.trim();
+    let (local, domain) = text.rsplit_once('@').ok_or(Code::Invalid)?;
+    let fits = !local.is_empty()
+        && domain.len() > 2
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    if text.chars().count() > account::NAME_MAX {
+        Err(Code::TooLong(account::NAME_MAX))
+    } else if fits {
+        Ok(text.to_lowercase())
+    } else {
+        Err(Code::Invalid)
+    }
+}
+
+/// Where an address is unique.
+fn realm(scope: Scope) -> AccountId {
+    if scope.account == scope.root { AccountId(0) } else { scope.root }
+}
+
+/// Asks for a person.
+#[derive(Debug, Clone)]
+pub struct NewPerson {
+    /// Whose.
+    pub account: AccountId,
+    /// As [`email`] gives it.
+    pub email: String,
+    /// May be empty.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The hash of its password.
+    pub password: String,
+}
+
+/// Adds a person to an account.
+pub async fn create(tx: &mut Tx, new: &NewPerson) -> Result<PersonId> {
+    let owner = account::lock(tx, &new.account).await?;
+    if owner.status == Status::Deleted {
+        return Err(Error::NotFound(Noun::Account));
+    }
+    let (id, now, scope): (PersonId, Timestamp, _) = (tx.id(), tx.now(), owner.scope());
+    let made = tx
+        .exec(
+            sql!(
+                "INSERT INTO person (root, id, account, realm, email, name, password, role, created)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (realm, email) DO NOTHING"
+            ),
+            &[
+                &scope.root,
+                &id,
+                &scope.account,
+                &realm(scope),
+                &new.email,
+                &new.name,
+                &new.password,
+                &new.role,
+                &now,
+            ],
+        )
+        .await?;
+    if made == 0 { Err(Violation::new("email", Code::Taken).into()) } else { Ok(id) }
+}
+
+const COLUMNS: &str = "id, root, account, email, name, role, password";
+
+/// The partner's person with this address.
+#[expect(clippy::ptr_arg, reason = "a read takes its question by reference")]
+pub async fn of_partners(rx: &mut Rx, email: &String) -> Result<Option<Person>> {
+    // All tenants: who signs in names no partner.
+    Ok(rx.maybe(sql!("SELECT ", COLUMNS, " FROM person WHERE realm = 0 AND email = $1"), &[email]).await?)
+}
+
+/// The person of one of a partner's clients with this address.
+pub async fn of_clients(rx: &mut Rx, (partner, email): &(AccountId, String)) -> Result<Option<Person>> {
+    Ok(rx
+        .maybe(
+            sql!("SELECT ", COLUMNS, " FROM person WHERE root = $1 AND realm = $1 AND email = $2"),
+            &[partner, email],
+        )
+        .await?)
+}
+
+/// The people of an account, oldest first.
+pub async fn list(rx: &mut Rx, scope: &Scope) -> Result<Vec<Person>> {
+    Ok(rx
+        .all(
+            sql!("SELECT ", COLUMNS, " FROM person WHERE root = $1 AND account = $2 ORDER BY id"),
+            &[&scope.root, &scope.account],
+        )
+        .await?)
+}
+
+/// Gives a person another password. What it has signed in with ends.
+pub async fn set_password(tx: &mut Tx, (scope, id, password): &(Scope, PersonId, String)) -> Result<()> {
+    let changed = tx
+        .exec(
+            sql!("UPDATE person SET password = $4 WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id, password],
+        )
+        .await?;
+    if changed == 0 {
+        return Err(Error::NotFound(Noun::Person));
+    }
+    sign_out(tx, &(*scope, *id)).await
+}
+
+/// Removes a person. What it has signed in with ends.
+pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> {
+    let gone = tx
+        .exec(
+            sql!("DELETE FROM person WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?;
+    if gone == 0 {
+        return Err(Error::NotFound(Noun::Person));
+    }
+    sign_out(tx, &(*scope, *id)).await
+}
+
+/// Makes all tokens of a person void, everywhere within a second.
+pub async fn sign_out(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> {
+    let subject = id.to_string();
+    key::revoke_for(tx, scope.account, Opens::Session, Some(&subject)).await?;
+    key::revoke_for(tx, scope.account, Opens::Onboarding, Some(&subject)).await?;
+    Ok(())
+}
+
+/// Asks for a token.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// Who was found and has proved to be who it is.
+    pub person: Person,
+    /// The token's text.
+    pub token: Secret,
+    /// What it opens.
+    pub opens: Opens,
+    /// How long, in seconds.
+    pub lasts: i64,
+}
+
+/// Stores a token, if the password that was proved is still the person's.
+pub async fn sign_in(tx: &mut Tx, asked: &SignIn) -> Result<NewKey> {
+    let Person { id, scope, password, .. } = &asked.person;
+    let same: Option<PersonId> = tx
+        .maybe(
+            sql!(
+                "SELECT id FROM person WHERE root = $1 AND account = $2 AND id = $3 AND password = $4 FOR UPDATE"
+            ),
+            &[&scope.root, &scope.account, id, password],
+        )
+        .await?;
+    if same.is_none() {
+        return Err(Error::Unauthenticated);
+    }
+    let now: Timestamp = tx.now();
+    let ends = Timestamp(now.0.saturating_add(asked.lasts.saturating_mul(1_000_000)));
+    key::add_for(tx, *scope, asked.opens, "", asked.token.clone(), Some(&id.to_string()), Some(ends)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_folded() {
+        assert_eq!(email(" Ops@Acme.example "), Ok("ops@acme.example".into()));
+        for bad in ["", "acme", "@acme.example", "a@b", "a b@acme.example", "a@acme\u{7}.example"] {
+            assert_eq!(email(bad), Err(Code::Invalid), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where a channel's messages go, and what it says of itself: docs/spec/33-360-messaging.md sections 3 and 7.
+
+use super::super::error::MetaError;
+use super::super::fields::Fields;
+use super::super::json::{Json, answer};
+use super::view;
+use crate::core::Scope;
+use crate::core::business::{self, Hook, place};
+use crate::core::channel;
+use crate::core::partner::check_url;
+use crate::core::secret::Vault;
+use crate::wire::Shared;
+use crate::wire::attributes::{Attributes, at_most};
+use crate::wire::caller::ChannelCaller;
+use crate::wire::idempotency::Once;
+use crate::wire::refusal::Refusal;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(hook, set_hook))
+        .routes(routes!(business_hook, set_business_hook))
+        .routes(routes!(number))
+        .routes(routes!(set_profile))
+}
+
+/// Headers as they are stored, as an object.
+fn headers(lines: &str) -> Value {
+    let pairs = lines.lines().filter_map(|line| line.split_once(": "));
+    Value::Object(pairs.map(|(name, value)| (name.to_owned(), value.into())).collect::<Map<_, _>>())
+}
+
+fn opened(vault: &Vault, scope: Scope, of: &str, sealed: Option<Vec<u8>>) -> Result<Value, Refusal> {
+    let Some(sealed) = sealed else { return Ok(json!({})) };
+    let lines = vault.open(place(scope, of), &sealed).map_err(|_| Refusal::bug("headers do not open"))?;
+    Ok(headers(&String::from_utf8_lossy(&lines)))
+}
+
+/// View the channel's webhook
+#[utoipa::path(get, path = "/configs/webhook", tag = "Messaging", security(("ChannelKey" = [])),
+    responses((status = 200, body = Value), (status = 401, body = super::WrongKey)))]
+async fn hook(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
+    let found = view(&state, &caller).await?;
+    let sealed = state.store.read((caller.scope, caller.channel.clone()), channel::own_headers).await?;
+    let headers = opened(&state.vault, caller.scope, &caller.channel, sealed)?;
+    Ok(Json(StatusCode::OK, json!({"headers": headers, "url": found.channel.webhook_url})))
+}
+
+/// The URL and headers of a request.
+fn asked(mut fields: Fields, hook: (Scope, String, Vault)) -> Result<(Hook, Value), Refusal> {
+    let url = fields.required("url", |text| check_url(text).map(|()| text.to_owned())).unwrap_or_default();
+    let lines = fields.headers("headers").unwrap_or_default();
+    fields.finish()?;
+    let shown = if url.is_empty() { Value::Null } else { url.as_str().into() };
+    let echo = json!({"headers": headers(&lines), "url": shown});
+    let (scope, of, vault) = hook;
+    Ok((Hook { scope, of, url, headers: lines, vault }, echo))
+}
+
+/// Set the channel's webhook
+///
+/// An empty URL takes it away.
+#[utoipa::path(post, path = "/configs/webhook", tag = "Messaging", security(("ChannelKey" = [])), request_body = Value,
+    responses((status = 200, body = Value), (status = 400, body = MetaError), (status = 401, body = super::WrongKey)))]
+async fn set_hook(
+    State(state): State<Shared>,
+    caller: ChannelCaller,
+    once: Once,
+    fields: Fields,
+) -> Result<Response, Refusal> {
+    let (hook, echo) = asked(fields, (caller.scope, caller.channel, state.vault.clone()))?;
+    once.answer(&state, hook, channel::set_hook, move |()| Ok(answer(StatusCode::OK, &echo))).await
+}
+
+/// View the webhook of the channel's business account
+#[utoipa::path(get, path = "/waba_webhook", tag = "Messaging", security(("ChannelKey" = [])),
+    responses((status = 200, body = Value), (status = 401, body = super::WrongKey)))]
+async fn business_hook(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
+    let found = view(&state, &caller).await?;
+    let of = (caller.scope, found.business.id.clone());
+    let sealed = state.store.read(of, business::own_headers).await?;
+    let headers = opened(&state.vault, caller.scope, &found.business.id, sealed)?;
+    Ok(Json(StatusCode::OK, json!({"headers": headers, "url": found.business.webhook_url})))
+}
+
+/// Set the webhook of the channel's business account
+///
+/// It counts for all its channels that have none of their own.
+#[utoipa::path(post, path = "/waba_webhook", tag = "Messaging", security(("ChannelKey" = [])), request_body = Value,
+    responses((status = 200, body = Value), (status = 400, body = MetaError), (status = 401, body = super::WrongKey)))]
+async fn set_business_hook(
+    State(state): State<Shared>,
+    caller: ChannelCaller,
+    once: Once,
+    fields: Fields,
+) -> Result<Response, Refusal> {
+    let found = view(&state, &caller).await?;
+    let (hook, echo) = asked(fields, (caller.scope, found.business.id, state.vault.clone()))?;
+    once.answer(&state, hook, business::set_hook, move |()| Ok(answer(StatusCode::OK, &echo))).await
+}
+
+/// View the channel's number
+#[utoipa::path(get, path = "/configs/phone_number", tag = "Messaging", security(("ChannelKey" = [])),
+    responses((status = 200, body = Value), (status = 401, body = super::WrongKey)))]
+async fn number(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
+    let found = view(&state, &caller).await?;
+    Ok(Json(StatusCode::OK, json!({"phone_number": found.channel.msisdn.to_string()})))
+}
+
+/// What a channel may say of itself.
+const PROFILE: [&str; 6] = ["about", "address", "description", "email", "vertical", "websites"];
+const PROFILE_MAX: usize = 512;
+
+/// Set what the channel says of itself
+#[utoipa::path(post, path = "/whatsapp_business_profile", tag = "Messaging", security(("ChannelKey" = [])),
+    request_body = Value,
+    responses((status = 200, body = Value), (status = 400, body = MetaError), (status = 401, body = super::WrongKey)))]
+async fn set_profile(
+    State(state): State<Shared>,
+    caller: ChannelCaller,
+    once: Once,
+    attributes: Attributes,
+) -> Result<Response, Refusal> {
+    let found = view(&state, &caller).await?;
+    let attributes = attributes.body_only();
+    let mut reader = attributes.reader();
+    let mut profile: Value = serde_json::from_str(&found.channel.profile).unwrap_or_else(|_| json!({}));
+    for name in PROFILE {
+        if let Some(text) = reader.optional(&[name], at_most(PROFILE_MAX)) {
+            profile[name] = text.into();
+        }
+    }
+    reader.finish()?;
+    let command = (caller.scope, caller.channel, profile.to_string());
+    let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
+    once.answer(&state, command, channel::set_profile, done).await
+}
