@@ -7,7 +7,7 @@ use crate::core::money::{Amount, Currency};
 use crate::core::partner::{self, Partner, Patch, check_url};
 use crate::core::phone::Originator;
 use crate::core::terms::{self, Messaging, MessagingSetting};
-use crate::core::{Code, Error, Violation};
+use crate::core::{AccountId, Code, Error, Violation, smpp_outbox, smpp_user};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -167,6 +167,9 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         AccountCommand::Set { id, settings } => {
             let id = account_id(installation, &id).await?;
             let settings = settings.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
+            for setting in &settings {
+                check_user(installation, id, setting).await?;
+            }
             store.write((id, settings), account::set_all).await?;
         }
         AccountCommand::Show { id, json } => {
@@ -180,6 +183,20 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         }
     }
     Ok(())
+}
+
+/// Received messages can go to the account's own SMPP users only.
+async fn check_user(installation: &Installation, id: AccountId, setting: &Setting) -> Outcome {
+    let Setting::Messaging(MessagingSetting::InboundUrl(Some(url))) = setting else { return Ok(()) };
+    let Some(system_id) = smpp_outbox::system_id(url) else { return Ok(()) };
+    let standing = installation.store.read(system_id.clone(), smpp_user::standing).await?;
+    if standing.is_some_and(|standing| standing.user.scope.account == id) {
+        Ok(())
+    } else {
+        Err(Failure(format!(
+            "{system_id} is no SMPP user of this account; `rookery smpp-user create` makes one"
+        )))
+    }
 }
 
 fn setting(text: &str) -> Result<Setting, Failure> {
@@ -209,6 +226,9 @@ fn setting(text: &str) -> Result<Setting, Failure> {
             Setting::Messaging(MessagingSetting::Originator(Some(originator)))
         }
         "report-url" => Setting::Messaging(MessagingSetting::ReportUrl(url()?.filter(|url| !url.is_empty()))),
+        "inbound-url" if smpp_outbox::system_id(value).is_some() => {
+            Setting::Messaging(MessagingSetting::InboundUrl(Some(value.to_owned())))
+        }
         "inbound-url" => {
             Setting::Messaging(MessagingSetting::InboundUrl(url()?.filter(|url| !url.is_empty())))
         }

@@ -143,7 +143,7 @@ fn explained(made: Result<NewKey, Error>, id: &str) -> Result<NewKey, Failure> {
 }
 
 /// A secret from standard input, without the line's end.
-fn from_input() -> Result<String, Failure> {
+pub(super) fn from_input() -> Result<String, Failure> {
     let mut text = String::new();
     let read = std::io::stdin().take(INPUT_MAX).read_to_string(&mut text);
     read.map_err(|error| Failure(format!("standard input: {error}")))?;

@@ -8,6 +8,7 @@ mod doctor;
 mod keys;
 mod money;
 mod numbers;
+mod smpp_users;
 
 use crate::core::account::AccountId;
 use crate::core::{Error, Result as CoreResult, partner};
@@ -62,6 +63,9 @@ enum Command {
     /// Bring along what callbacks are signed with
     #[command(subcommand)]
     SigningKey(keys::SigningKeyCommand),
+    /// Make, list, import and revoke the users by which accounts' own systems bind over SMPP
+    #[command(subcommand)]
+    SmppUser(smpp_users::SmppUserCommand),
     /// Make keys with the operator's rights
     #[command(subcommand)]
     OperatorKey(keys::OperatorKeyCommand),
@@ -167,6 +171,7 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Account(command) => accounts::account(&installation, command).await,
         Command::Key(command) => keys::key(&installation, command).await,
         Command::SigningKey(command) => keys::signing_key(&installation, command).await,
+        Command::SmppUser(command) => smpp_users::run(&installation, command).await,
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,

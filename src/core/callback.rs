@@ -8,7 +8,7 @@
 use super::lease::{Holder, Lane};
 use super::message::{self, Message, MessageId, Reason, Recipient, Status};
 use super::words::words;
-use super::{Error, Result, Scope, Timestamp, account, lease};
+use super::{Error, Result, Scope, Timestamp, account, lease, smpp_outbox};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 use url::Url;
@@ -48,6 +48,9 @@ pub struct About {
 
 /// The lane of an account's URL.
 fn lane(scope: Scope, url: &str) -> Lane {
+    if let Some(lane) = smpp_outbox::lane_of_url(scope, url) {
+        return lane;
+    }
     let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
     let hash = Sha256::new().chain_update(scope.account.0.to_be_bytes()).chain_update(origin).finalize();
     let mut lane = [0; 16];
@@ -59,6 +62,9 @@ fn lane(scope: Scope, url: &str) -> Lane {
 
 /// Makes a callback, due now.
 pub async fn push(tx: &mut Tx, scope: Scope, kind: Kind, url: &str, about: &About) -> Result<()> {
+    if kind == Kind::Status && !smpp_outbox::wants(url, about.recipient.status) {
+        return Ok(());
+    }
     let (id, now): (CallbackId, Timestamp) = (tx.id(), tx.now());
     let Recipient { msisdn, status, reason, error, changed, price } = &about.recipient;
     tx.put(

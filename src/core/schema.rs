@@ -7,4 +7,5 @@ use store::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "frame", sql: include_str!("../../migrations/0001_frame.sql") },
     Migration { version: 2, name: "messages", sql: include_str!("../../migrations/0002_messages.sql") },
+    Migration { version: 3, name: "smpp server", sql: include_str!("../../migrations/0003_smpp_server.sql") },
 ];

@@ -99,6 +99,8 @@ pub enum Place {
     SigningKey(i64),
     /// An answer kept for repeated requests: the account's number and the request's hash.
     Answer(i64, [u8; 32]),
+    /// The password of an SMPP user: the SHA-256 of its system id.
+    SmppPassword([u8; 32]),
     /// The check value of the master key.
     Check,
 }
@@ -108,6 +110,7 @@ impl Place {
         match self {
             Place::SigningKey(account) => [b"signing-key:".as_slice(), &account.to_be_bytes()].concat(),
             Place::Answer(account, hash) => [b"answer:".as_slice(), &account.to_be_bytes(), &hash].concat(),
+            Place::SmppPassword(hash) => [b"smpp-password:".as_slice(), &hash].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

@@ -8,7 +8,7 @@ use crate::core::lease::{Holder, Lane};
 use crate::core::message::{Message, Status};
 use crate::core::secret::{Place, Vault};
 use crate::core::wake::Wake;
-use crate::core::{Error, Result, Timestamp};
+use crate::core::{Error, Result, Timestamp, smpp_outbox};
 use futures_util::StreamExt;
 use hyper::Method;
 use std::collections::{HashMap, HashSet};
@@ -23,8 +23,8 @@ const IDLE: Duration = Duration::from_millis(200);
 const LOOKS: Duration = Duration::from_millis(5);
 /// What is under way at a stop may take this long.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
-/// Before every lane.
-const FIRST: Lane = Lane([0; 16]);
+/// Before every lane of web addresses; what is told by SMPP has the lanes before them.
+const FIRST: Lane = smpp_outbox::LAST;
 /// Lanes worked on at once.
 const LANES_MAX: usize = 256;
 /// Calls of one lane at once.

@@ -3,7 +3,9 @@
 
 use super::Stopped;
 use crate::core::wake::Wake;
-use crate::core::{Result, archive, callback, group, idempotency, lease, message, part};
+use crate::core::{
+    Result, archive, callback, group, idempotency, lease, message, part, smpp_outbox, smpp_part,
+};
 use std::time::Duration;
 use store::Store;
 
@@ -45,11 +47,14 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     more |= store.bulk((), message::expand_some).await?;
     more |= store.bulk((), part::expire).await?;
     more |= store.bulk((), part::unpark).await?;
+    more |= store.bulk((), smpp_part::give_up).await?;
     if rare {
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
+        more |= store.bulk((), smpp_part::forget).await?;
+        more |= store.bulk((), smpp_outbox::give_up).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         forgotten?;
     }

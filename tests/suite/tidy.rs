@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 16] = [
+const TENANT_TABLES: [&str; 17] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -27,6 +27,7 @@ const TENANT_TABLES: [&str; 16] = [
     "expansion",
     "callback",
     "idempotency",
+    "smpp_waiting",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

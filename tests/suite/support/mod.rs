@@ -7,6 +7,7 @@ pub mod authority;
 pub mod books;
 pub mod customer;
 pub mod database;
+pub mod esme;
 pub mod http;
 pub mod paying;
 pub mod process;
@@ -17,11 +18,12 @@ use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use futures_util::future::BoxFuture;
 use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
 use rookery::core::carrier::CarrierId;
-use rookery::core::lease::{Holder, Lane};
+use rookery::core::lease::Holder;
 use rookery::core::money::Currency;
 use rookery::core::part::{self, BATCH, Part, Shift};
 use rookery::core::schema::MIGRATIONS;
 use rookery::core::secret::Vault;
+use rookery::core::smpp_outbox;
 use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
 use rookery::run::deliver::Courier;
@@ -126,7 +128,7 @@ impl TestApp {
         loop {
             let mut did = sweep::turn(&self.store, true).await.expect("the sweep works");
             did |= desk.turn().await.expect("the carrier works");
-            for lane in self.courier.due_lanes(Lane([0; 16])).await.expect("lanes") {
+            for lane in self.courier.due_lanes(smpp_outbox::LAST).await.expect("lanes") {
                 did |= self.courier.turn(lane).await.expect("callbacks are sent");
             }
             if !did {
