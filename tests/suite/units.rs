@@ -22,8 +22,12 @@ use rookery::core::money::{Amount, Currency};
 use rookery::core::part::{self, Answer, Outcome, Part, Receipt, Shift};
 use rookery::core::phone::{Msisdn, Originator};
 use rookery::core::secret::{Secret, Vault};
+use rookery::core::smpp_outbox::Receipts;
+use rookery::core::smpp_part::{self, Arrived, Completion, Series};
+use rookery::core::smpp_user::{self, SystemId};
 use rookery::core::terms::Book;
 use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate};
+use smpp::short_message::{Place, RegisteredDelivery};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::stepped::Step;
@@ -69,6 +73,11 @@ enum Act {
     TakeLane(u8),
     Attempted(u16),
     Expire,
+    MakeUser(&'static str),
+    RevokeUser,
+    Keep(u8),
+    Complete,
+    Supersede,
 }
 
 use Act::{
@@ -77,6 +86,7 @@ use Act::{
     DeletePartner, Expire, ImportKey, NameContact, NumberContact, Remove, RenameChild, RenameGroup, Report,
     Resume, RevokeKey, SetRate, SetSigningKey, Suspend, Sweep, TakeBack, TakeLane, Terms, UpdatePartner,
 };
+use Act::{Complete, Keep, MakeUser, RevokeUser, Supersede};
 
 /// Every unit against itself, and those against each other that touch the same rows.
 const PAIRS: &[(Act, Act)] = &[
@@ -157,6 +167,16 @@ const PAIRS: &[(Act, Act)] = &[
     (TakeLane(1), Suspend),
     (Attempted(200), Attempted(200)),
     (Attempted(200), Attempted(500)),
+    (MakeUser("new"), MakeUser("new")),
+    (MakeUser("new"), DeleteAccount),
+    (MakeUser("old"), RevokeUser),
+    (RevokeUser, RevokeUser),
+    (Keep(2), Keep(2)),
+    (Keep(2), Keep(3)),
+    (Complete, Complete),
+    (Complete, Supersede),
+    (Complete, Accept),
+    (Supersede, Supersede),
 ];
 
 /// Those of which one works for everybody, so that only one world may be under way.
@@ -186,6 +206,9 @@ struct World {
     references: Vec<String>,
     callback: Due,
     given: Vec<Part>,
+    /// Its SMPP user, and the part that waits of a message of two.
+    user: SystemId,
+    waiting: MessageId,
 }
 
 /// What one part costs the child; its partner pays nothing for it, but more for one to a dear number.
@@ -277,7 +300,15 @@ async fn world(app: &TestApp) -> World {
     let callback = callback.expect("callbacks").expect("the lane").due.remove(0);
     let (short, below) =
         (plan(app, scope.account, usual, "Hello").await, plan(app, scope.account, dear, "Hello").await);
+    let user = SystemId::parse(&format!("old-{number}")).expect("a name");
+    let new = new_user(scope.account, &user, &vault);
+    app.store.write(new, smpp_user::create).await.expect("a user");
+    let keep = async |part| app.store.write(part, smpp_part::keep).await.expect("a unit").expect("a part");
+    let waiting = keep(arrived(scope, &user, 2, 1)).await;
+    keep(arrived(scope, &user, 3, 1)).await;
     World {
+        user,
+        waiting,
         scope,
         contacts,
         group,
@@ -290,6 +321,29 @@ async fn world(app: &TestApp) -> World {
         references,
         callback,
         given,
+    }
+}
+
+fn new_user(account: AccountId, system_id: &SystemId, vault: &Vault) -> smpp_user::New {
+    smpp_user::New {
+        account,
+        system_id: Some(system_id.clone()),
+        password: None,
+        is_test: false,
+        binds: 1,
+        window: 1,
+        throughput: None,
+        vault: vault.clone(),
+    }
+}
+
+/// A part of a message of so many.
+fn arrived(scope: Scope, user: &SystemId, total: u8, number: u8) -> Arrived {
+    let place = Place { reference: total.into(), total, number };
+    Arrived {
+        series: Series::of(scope, user, "Rookery", Msisdn(79_000_000_000), place),
+        part: smpp::concatenation::Part { place, data_coding: 0, header: 6, octets: vec![number] },
+        receipts: Receipts::asked(RegisteredDelivery::FINAL),
     }
 }
 
@@ -446,6 +500,22 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
             callback::attempted(tx, &vec![attempt]).await?;
         }
         Expire => drop(part::expire(tx, &()).await?),
+        MakeUser(name) => {
+            let name = world.user.as_str().replace("old", name);
+            let user = SystemId::parse(&name).expect("a name");
+            smpp_user::create(tx, &new_user(scope.account, &user, &world.vault)).await?;
+        }
+        RevokeUser => return smpp_user::revoke(tx, &world.user).await.map(|was| was.to_string()),
+        Keep(number) => {
+            let kept = smpp_part::keep(tx, &arrived(scope, &world.user, 3, number)).await?;
+            return Ok(kept.is_some().to_string());
+        }
+        Complete => {
+            let last = arrived(scope, &world.user, 2, 2);
+            let completion = Completion { last, others: vec![world.waiting], plan: world.plans[1].clone() };
+            return smpp_part::complete(tx, &completion).await.map(|made| made.is_some().to_string());
+        }
+        Supersede => smpp_part::supersede(tx, &arrived(scope, &world.user, 2, 1).series).await?,
         other => unreachable!("{other:?} is not about messages"),
     }
     Ok("done".into())
@@ -498,6 +568,16 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
     let moved: Vec<(String, i64)> =
         tx.all(sql!("SELECT reason, amount FROM transfer WHERE root = $1"), &[root]).await?;
     lines.extend(moved.iter().map(|row| format!("transfer {row:?}")));
+    let users: Vec<(i64, bool)> =
+        tx.all(sql!("SELECT binds, revoked IS NULL FROM smpp_user WHERE root = $1"), &[root]).await?;
+    lines.extend(users.iter().map(|row| format!("user {row:?}")));
+    let waiting: Vec<(i64, i64, bool, bool)> = tx
+        .all(
+            sql!("SELECT total, number, waits, message IS NOT NULL FROM smpp_waiting WHERE root = $1"),
+            &[root],
+        )
+        .await?;
+    lines.extend(waiting.iter().map(|row| format!("waiting {row:?}")));
     lines.sort();
     Ok(lines)
 }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
 
 /// Octets read at a time.
-const READ: usize = 32 * 1024;
+const READ: usize = 16 * 1024;
 /// Messages of a user that a session itself would turn away: more than fit what is read at a time, so that it is this
 /// driver that makes them wait.
 const INBOUND: usize = 10_000;
