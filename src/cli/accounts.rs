@@ -68,7 +68,7 @@ pub(super) enum AccountCommand {
     ///
     /// For every account: name, email, payment (prepaid or postpaid), credit-limit, invoice-aggregation.
     /// For its messages: originator, report-url, inbound-url, time-zone (such as Europe/Amsterdam), legacy-signature
-    /// (true or false), retention-days (of texts); an empty value clears. inbound-url may be smpp:SYSTEM_ID.
+    /// (true or false), retention-days (of texts); an empty value clears. inbound-url may name an SMPP user, as smpp:ID.
     /// For partners: country (two letters), logo-url, webhook-url, redirect-url, clients-add-numbers.
     #[command(verbatim_doc_comment)]
     Set {
