@@ -609,6 +609,24 @@ async fn a_stop_unbinds_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_nobody_for_ever() {
+    let mut line = Line::new().await;
+    let mut esme = line.bound(BindKind::Transceiver);
+    esme.acknowledges = false;
+    let id = esme.send(&reported("31655500011", "Hi")).expect("it is taken");
+    esme.get();
+    // From here on it says nothing, not even to the unbind.
+    let begun = Instant::now();
+    line.server.signal("TERM");
+    assert!(line.server.wait().success(), "{}", line.server.log());
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    line.server = Server::with(&line.home, &SERVES);
+    let mut esme = line.bound(BindKind::Receiver);
+    assert_eq!(esme.get().receipted_message_id, Some(id), "in doubt, so told again");
+    line.check().await;
+}
+
+#[tokio::test]
 async fn users_are_made_imported_listed_and_checked() {
     let line = Line::new().await;
     let id = line.id();

@@ -25,8 +25,10 @@ const READ: usize = 16 * 1024;
 const INBOUND: usize = 10_000;
 /// A user that may no longer be bound has this long to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
+/// At a stop everybody has this long for what is under way: a second less than the process gives itself.
+const FAREWELL: Duration = Duration::from_secs(9);
 /// What is left to write at the end has this long.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Waits for ever, in the measure of timers.
 const NEVER: Duration = Duration::from_hours(24);
 
@@ -143,12 +145,11 @@ impl Driver {
                 Some(job) = next_job(desk.clone()), if takes => self.deliver(job),
                 () = dismissal(desk), if !leaving => {
                     leaving = true;
-                    self.unbind();
-                    self.until = Some(tokio::time::Instant::now() + GOODBYE);
+                    self.unbind(GOODBYE);
                 }
                 _ = stop.wait_for(|stop| *stop), if !leaving => {
                     leaving = true;
-                    self.unbind();
+                    self.unbind(FAREWELL);
                 }
                 () = tokio::time::sleep(sleep) => {
                     let now = self.now();
@@ -169,7 +170,8 @@ impl Driver {
         while self.work.next().await.is_some() {}
     }
 
-    fn unbind(&mut self) {
+    fn unbind(&mut self, within: Duration) {
+        self.until = Some(tokio::time::Instant::now() + within);
         if let Some(seat) = &mut self.seat {
             seat.receive_no_more();
         }

@@ -17,7 +17,7 @@ use crate::core::secret::Vault;
 use crate::core::smpp_user::{self, SystemId, User};
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
-use crate::core::{AccountId, Result};
+use crate::core::{AccountId, Error, Result};
 use ::smpp::session::{Bind, BindKind};
 use ::smpp::short_message::ShortMessage;
 use ::smpp::status::Status;
@@ -273,10 +273,9 @@ impl Server {
             return Err(Status::BIND_FAILED);
         }
         let Some(id) = id else { return Err(self.wrong(&bind.system_id, from)) };
-        let standing = self.store.read(id.clone(), smpp_user::standing).await.map_err(|error| {
-            tracing::warn!(%error, "an SMPP user cannot be read");
-            Status::SYSTEM_ERROR
-        })?;
+        // Taken before the read: who is told of a later change is whoever has a place by then.
+        let generation = self.keys.generation();
+        let standing = self.standing(&id).await?;
         // Of a system id that is nobody's no more is said than of a wrong password.
         let right = standing.filter(|standing| standing.has_password(&self.vault, &bind.password));
         let Some(standing) = right else { return Err(self.wrong(&bind.system_id, from)) };
@@ -284,8 +283,22 @@ impl Server {
             return Err(Status::BIND_FAILED);
         }
         let seat = self.seat(standing.user, bind.kind).ok_or(Status::BIND_FAILED)?;
+        if self.keys.generation() != generation {
+            let now = self.standing(&id).await?;
+            let may = now.is_some_and(|now| now.status == Standing::Active && now.user == seat.desk.user);
+            if !may {
+                return Err(Status::BIND_FAILED);
+            }
+        }
         self.known.insert((from, id), ());
         Ok(seat)
+    }
+
+    async fn standing(&self, id: &SystemId) -> std::result::Result<Option<smpp_user::Standing>, Status> {
+        self.store.read(id.clone(), smpp_user::standing).await.map_err(|error: Error| {
+            tracing::warn!(%error, "an SMPP user cannot be read");
+            Status::SYSTEM_ERROR
+        })
     }
 
     /// A place at the user's desk, if it has not too many already.
