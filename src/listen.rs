@@ -37,6 +37,8 @@ pub enum Answers {
     Service(Arc<Service>),
     /// The metrics alone.
     Metrics(Arc<crate::wire::Metrics>),
+    /// SMPP.
+    Smpp(Arc<crate::wire::smpp::Server>),
 }
 
 /// Accepts connections and serves them until `stop`, then lets what is in flight finish.
@@ -61,13 +63,13 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, answers: Answers, mut 
             }
         };
         let acceptor = tls.as_mut().map(Tls::acceptor);
-        let (answers, watcher) = (answers.clone(), graceful.watcher());
+        let (answers, watcher, stopped) = (answers.clone(), graceful.watcher(), stop.clone());
         #[expect(
             clippy::disallowed_methods,
             reason = "the graceful shutdown waits for it, and its seat bounds it"
         )]
         tokio::spawn(async move {
-            connection(stream, peer, acceptor, answers, watcher).await;
+            connection(stream, peer, acceptor, answers, watcher, stopped).await;
             drop(seat);
         });
     }
@@ -83,16 +85,17 @@ async fn connection(
     acceptor: Option<TlsAcceptor>,
     answers: Answers,
     watcher: hyper_util::server::graceful::Watcher,
+    stop: watch::Receiver<bool>,
 ) {
     // Answers are small and written whole: waiting for more to send only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
     match acceptor {
-        None => serve(stream, Connection { peer: peer.ip(), is_tls: false }, answers, watcher).await,
+        None => serve(stream, Connection { peer: peer.ip(), is_tls: false }, answers, watcher, stop).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher).await;
+                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher, stop).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -105,7 +108,13 @@ async fn serve(
     connection: Connection,
     answers: Answers,
     watcher: hyper_util::server::graceful::Watcher,
+    stop: watch::Receiver<bool>,
 ) {
+    if let Answers::Smpp(server) = answers {
+        server.serve(stream, connection.peer, stop).await;
+        // The graceful shutdown waits for it.
+        return drop(watcher);
+    }
     let asked = Arc::new(AtomicBool::new(false));
     let asking = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
@@ -115,6 +124,8 @@ async fn serve(
             Ok::<_, Infallible>(match answers {
                 Answers::Service(service) => service.handle(connection, request.map(Body::new)).await,
                 Answers::Metrics(metrics) => metrics.response(),
+                // Taken above.
+                Answers::Smpp(_) => hyper::Response::default(),
             })
         }
     });

@@ -10,7 +10,7 @@ use crate::listen::{self, Answers, Tls};
 use crate::run::egress::Egress;
 use crate::run::{Duties, Means, Tasks};
 use crate::settings::{Role, ServeSettings, Settings};
-use crate::wire::{Common, DIALECT, EVENTS, Metrics, Options, Service};
+use crate::wire::{Common, DIALECT, EVENTS, Metrics, Options, Service, smpp};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::Tx;
@@ -31,10 +31,16 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     let scraped = bind(&serve.metrics_listen).await?;
     let tls = || match (&serve.tls_cert, &serve.tls_key) {
         (Some(certificate), Some(key)) => Tls::open(certificate, key),
-        _ => Err("--tls-listen needs --tls-cert and --tls-key".into()),
+        _ => Err("--tls-listen and --smpp-tls-listen need --tls-cert and --tls-key".into()),
     };
     let encrypted =
         encrypted.into_iter().map(|listener| Ok((listener, tls()?))).collect::<Result<Vec<_>, String>>()?;
+
+    let smpp = bind(&serve.smpp_listen).await?.into_iter().map(|listener| (listener, None));
+    let mut smpp: Vec<(TcpListener, Option<Tls>)> = smpp.collect();
+    for listener in bind(&serve.smpp_tls_listen).await? {
+        smpp.push((listener, Some(tls()?)));
+    }
 
     let installation = Installation::open(settings).await?;
     let demo = if serve.no_demo.unwrap_or(false) { None } else { demo(&installation).await? };
@@ -56,6 +62,9 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     };
     let duties = Duties { submit: serve.has(Role::Submit), deliver: serve.has(Role::Deliver) };
     let tasks = Tasks::start(means, duties);
+    let limits = !serve.no_rate_limit.unwrap_or(false);
+    let smpp_server =
+        smpp::Server::new(store.clone(), vault.clone(), common.clone(), limits, clock.clone(), &entropy);
     let service =
         Service::new(store.clone(), vault, common, Arc::clone(&metrics), options(serve), clock, entropy);
     let answers = Answers::Service(Arc::new(service));
@@ -76,6 +85,16 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
         for (listener, tls) in encrypted {
             shown.push(format!("https://{}", local(&listener)?));
             listeners.spawn(listen::run(listener, Some(tls), answers.clone(), stopped.clone()));
+        }
+        let server = Arc::new(smpp_server);
+        if !smpp.is_empty() {
+            listeners.spawn(Arc::clone(&server).run(stopped.clone()));
+        }
+        for (listener, tls) in smpp {
+            let scheme = if tls.is_some() { "smpps" } else { "smpp" };
+            shown.push(format!("{scheme}://{}", local(&listener)?));
+            let answers = Answers::Smpp(Arc::clone(&server));
+            listeners.spawn(listen::run(listener, tls, answers, stopped.clone()));
         }
     }
     for listener in scraped {

@@ -74,6 +74,14 @@ pub struct ServeSettings {
     #[arg(long, value_name = "FILE", env = "ROOKERY_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
 
+    /// Addresses for SMPP, at which customers' own systems bind. [default: none]
+    #[arg(long, value_name = "ADDRESS", env = "ROOKERY_SMPP_LISTEN", value_delimiter = ',')]
+    pub smpp_listen: Vec<SocketAddr>,
+
+    /// Addresses for SMPP over TLS, with the certificate of HTTPS.
+    #[arg(long, value_name = "ADDRESS", env = "ROOKERY_SMPP_TLS_LISTEN", value_delimiter = ',')]
+    pub smpp_tls_listen: Vec<SocketAddr>,
+
     /// Networks of proxies whose Forwarded and X-Forwarded-* headers count.
     #[arg(long, value_name = "CIDR", env = "ROOKERY_TRUSTED_PROXY", value_delimiter = ',')]
     pub trusted_proxy: Vec<IpNet>,
@@ -133,7 +141,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Answers HTTP.
+    /// Answers HTTP and SMPP.
     Api,
     /// Submits to carriers.
     Submit,
@@ -234,6 +242,8 @@ impl ServeSettings {
             tls_listen: list(self.tls_listen, other.tls_listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            smpp_listen: list(self.smpp_listen, other.smpp_listen),
+            smpp_tls_listen: list(self.smpp_tls_listen, other.smpp_tls_listen),
             trusted_proxy: list(self.trusted_proxy, other.trusted_proxy),
             metrics_listen: list(self.metrics_listen, other.metrics_listen),
             cors_origin: list(self.cors_origin, other.cors_origin),

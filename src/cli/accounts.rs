@@ -8,7 +8,7 @@ use crate::core::number::Form;
 use crate::core::partner::{self, Partner, Patch, check_url};
 use crate::core::phone::Originator;
 use crate::core::terms::{self, Messaging, MessagingSetting};
-use crate::core::{Code, Error, Violation};
+use crate::core::{AccountId, Code, Error, Violation, smpp_outbox, smpp_user};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ pub(super) enum AccountCommand {
     /// For every account: name, email, payment (prepaid or postpaid), credit-limit, invoice-aggregation.
     /// For its messages: originator, report-url, inbound-url, inbound-form (get, post or json), time-zone (such as
     /// Europe/Amsterdam), legacy-signature (true or false), retention-days (of texts), stop-words and start-words (such
-    /// as stop-words=lang:de,genug); an empty value clears.
+    /// as stop-words=lang:de,genug); an empty value clears. inbound-url may name an SMPP user, as smpp:ID.
     /// For partners: country (two letters), logo-url, webhook-url, redirect-url, clients-add-numbers, and true or false
     /// each: token-sign-in, clients-by-email, signed-onboarding, signature-prefix.
     #[command(verbatim_doc_comment)]
@@ -170,6 +170,9 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         AccountCommand::Set { id, settings } => {
             let id = account_id(installation, &id).await?;
             let settings = settings.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
+            for setting in &settings {
+                check_user(installation, id, setting).await?;
+            }
             store.write((id, settings), account::set_all).await?;
         }
         AccountCommand::Show { id, json } => {
@@ -183,6 +186,20 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         }
     }
     Ok(())
+}
+
+/// Received messages can go to the account's own SMPP users only.
+async fn check_user(installation: &Installation, id: AccountId, setting: &Setting) -> Outcome {
+    let Setting::Messaging(MessagingSetting::InboundUrl(Some(url))) = setting else { return Ok(()) };
+    let Some(system_id) = smpp_outbox::system_id(url) else { return Ok(()) };
+    let standing = installation.store.read(system_id.clone(), smpp_user::standing).await?;
+    if standing.is_some_and(|standing| standing.user.scope.account == id) {
+        Ok(())
+    } else {
+        Err(Failure(format!(
+            "{system_id} is no SMPP user of this account; `rookery smpp-user create` makes one"
+        )))
+    }
 }
 
 fn setting(text: &str) -> Result<Setting, Failure> {
@@ -212,6 +229,9 @@ fn setting(text: &str) -> Result<Setting, Failure> {
             Setting::Messaging(MessagingSetting::Originator(Some(originator)))
         }
         "report-url" => Setting::Messaging(MessagingSetting::ReportUrl(url()?.filter(|url| !url.is_empty()))),
+        "inbound-url" if smpp_outbox::system_id(value).is_some() => {
+            Setting::Messaging(MessagingSetting::InboundUrl(Some(value.to_owned())))
+        }
         "inbound-url" => {
             Setting::Messaging(MessagingSetting::InboundUrl(url()?.filter(|url| !url.is_empty())))
         }

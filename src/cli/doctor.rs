@@ -6,6 +6,7 @@ use crate::core::endpoint::{self, Endpoint};
 use crate::core::inbound;
 use crate::core::ledger::{self, Audit};
 use crate::core::schema::MIGRATIONS;
+use crate::core::smpp_user;
 use crate::installation::Installation;
 use crate::listen::Tls;
 use crate::settings::Settings;
@@ -61,7 +62,7 @@ pub(super) async fn run(settings: &Settings, command: &Doctor) -> Outcome {
     match Installation::open(settings).await {
         Err(error) => findings.bad("database", error),
         Ok(installation) => {
-            database(&installation, &mut findings).await;
+            database(settings, &installation, &mut findings).await;
             installation.store.close().await;
         }
     }
@@ -100,7 +101,36 @@ fn configuration(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-async fn database(installation: &Installation, findings: &mut Findings) {
+/// Where customers' own systems bind, and who may.
+async fn smpp(settings: &Settings, store: &store::Store, findings: &mut Findings) {
+    let users = match store.read((), smpp_user::count).await {
+        Ok(users) => users,
+        Err(error) => return findings.bad("smpp", format!("users cannot be read: {error}")),
+    };
+    let serve = &settings.serve;
+    // `doctor` is not told of the options of `serve`; the environment is the same for both.
+    let variables = ["ROOKERY_SMPP_LISTEN", "ROOKERY_SMPP_TLS_LISTEN"].map(|name| std::env::var(name).ok());
+    let mut addresses: Vec<String> =
+        serve.smpp_listen.iter().chain(&serve.smpp_tls_listen).map(ToString::to_string).collect();
+    addresses.extend(variables.into_iter().flatten());
+    match (users, addresses.is_empty()) {
+        (0, true) => findings.good("smpp", "is not used"),
+        (_, true) => findings.odd(
+            "smpp",
+            format!("{users} users may bind, but no address is set; give --smpp-listen to `serve`"),
+        ),
+        (0, false) => findings.odd(
+            "smpp",
+            format!(
+                "listens on {}, but nobody may bind; see `rookery smpp-user create`",
+                addresses.join(", ")
+            ),
+        ),
+        (_, false) => findings.good("smpp", format!("{users} users may bind at {}", addresses.join(", "))),
+    }
+}
+
+async fn database(settings: &Settings, installation: &Installation, findings: &mut Findings) {
     let Installation { store, clock, .. } = installation;
     findings.good("master key", "is the one of this database");
     match store.schema(MIGRATIONS).await {
@@ -114,6 +144,7 @@ async fn database(installation: &Installation, findings: &mut Findings) {
     } else {
         findings.good("clock", "is plausible");
     }
+    smpp(settings, store, findings).await;
     match store.read((), carrier::all).await {
         Ok(carriers) => {
             for carrier in carriers {

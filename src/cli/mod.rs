@@ -12,6 +12,7 @@ mod money;
 mod numbers;
 mod opt_outs;
 mod people;
+mod smpp_users;
 mod webhooks;
 
 use crate::core::account::AccountId;
@@ -67,6 +68,9 @@ enum Command {
     /// What callbacks are signed with: bring it along, rotate it
     #[command(subcommand)]
     SigningKey(keys::SigningKeyCommand),
+    /// Make, list, import and revoke the users by which accounts' own systems bind over SMPP
+    #[command(subcommand)]
+    SmppUser(smpp_users::SmppUserCommand),
     /// Make keys with the operator's rights
     #[command(subcommand)]
     OperatorKey(keys::OperatorKeyCommand),
@@ -196,6 +200,7 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Account(command) => accounts::account(&installation, command).await,
         Command::Key(command) => keys::key(&installation, command).await,
         Command::SigningKey(command) => keys::signing_key(&installation, command).await,
+        Command::SmppUser(command) => smpp_users::run(&installation, command).await,
         Command::OperatorKey(command) => keys::operator_key(&installation, command).await,
         Command::User(command) => people::user(&installation, command).await,
         Command::PlatformSecret(command) => people::platform_secret(&installation, command).await,

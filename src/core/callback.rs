@@ -12,7 +12,7 @@ use super::network::Networks;
 use super::rendered::Rendered;
 use super::signing_key::{self, Sealed};
 use super::words::words;
-use super::{Error, Result, Scope, Timestamp, account, callback_log, event, lease};
+use super::{Error, Result, Scope, Timestamp, account, callback_log, event, lease, smpp_outbox};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -62,6 +62,9 @@ pub struct About {
 
 /// The lane of an account's URL: its first half is the account's, so that an account's lanes stand together.
 pub(super) fn lane(scope: Scope, url: &str) -> Lane {
+    if let Some(lane) = smpp_outbox::lane_of_url(scope, url) {
+        return lane;
+    }
     let account = scope.account.0.to_be_bytes();
     let own = Sha256::digest(account);
     let hash = Sha256::new().chain_update(account).chain_update(endpoint::origin(url)).finalize();
@@ -75,6 +78,9 @@ pub(super) fn lane(scope: Scope, url: &str) -> Lane {
 
 /// Makes a callback, due now.
 pub async fn push(tx: &mut Tx, scope: Scope, kind: Kind, url: &str, about: &About) -> Result<()> {
+    if kind == Kind::Status && !smpp_outbox::wants(url, about.recipient.status) {
+        return Ok(());
+    }
     let (id, now): (CallbackId, Timestamp) = (tx.id(), tx.now());
     let Recipient { msisdn, status, reason, error, changed, price } = &about.recipient;
     tx.put(

@@ -417,6 +417,11 @@ impl<T: Default> Directory<T> {
         Ok(Some(entry))
     }
 
+    /// The last generation that was learnt of.
+    pub fn generation(&self) -> i64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// Forgets everything that was found before this generation.
     pub fn advance(&self, generation: i64) {
         self.generation.fetch_max(generation, Ordering::AcqRel);

@@ -118,7 +118,8 @@ pub struct Part {
 
 pub(super) const COLUMNS: &str = "p.id, p.root, p.account, p.message, p.msisdn, p.number, p.currency, p.price, p.cost, p.reference IS NOT NULL, \
      m.originator, m.body, m.coding, m.kind, m.parts, m.class, m.udh, m.validity, p.expires, \
-     CASE WHEN m.reference IS NULL THEN NULL ELSE COALESCE(m.report_url, s.report_url) END \
+     CASE WHEN substr(m.report_url, 1, 5) = 'smpp:' THEN m.report_url \
+          WHEN m.reference IS NULL THEN NULL ELSE COALESCE(m.report_url, s.report_url) END \
      FROM part p JOIN message m ON m.root = p.root AND m.account = p.account AND m.id = p.message \
      LEFT JOIN messaging s ON s.root = p.root AND s.account = p.account";
 

@@ -115,6 +115,8 @@ pub enum Place {
     PlatformSecret(i64),
     /// The headers that go with the callbacks of a partner, a business account or a channel; the account's number and the id.
     Headers(i64, [u8; 32]),
+    /// The password of an SMPP user: the SHA-256 of its system id.
+    SmppPassword([u8; 32]),
     /// The check value of the master key.
     Check,
 }
@@ -129,6 +131,7 @@ impl Place {
                 [b"platform-secret:".as_slice(), &account.to_be_bytes()].concat()
             }
             Place::Headers(account, of) => [b"headers:".as_slice(), &account.to_be_bytes(), &of].concat(),
+            Place::SmppPassword(hash) => [b"smpp-password:".as_slice(), &hash].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 pub struct Wake {
     parts: Arc<Notify>,
     callbacks: Arc<Notify>,
+    receipts: Arc<Notify>,
 }
 
 impl Wake {
@@ -20,6 +21,7 @@ impl Wake {
     /// Something was said about a message.
     pub fn callbacks(&self) {
         self.callbacks.notify_one();
+        self.receipts.notify_one();
     }
 
     /// Waits for the next accepted message.
@@ -30,5 +32,10 @@ impl Wake {
     /// Waits for the next thing to tell.
     pub async fn on_callbacks(&self) {
         self.callbacks.notified().await;
+    }
+
+    /// Waits for the next thing to tell, for those who are told by SMPP.
+    pub async fn on_receipts(&self) {
+        self.receipts.notified().await;
     }
 }

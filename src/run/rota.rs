@@ -1,6 +1,7 @@
 //! Whose turn it is: which lanes are worked on at once, so that neither one account nor what stands first takes all places.
 
 use crate::core::lease::Lane;
+use crate::core::smpp_outbox;
 use std::collections::{HashMap, HashSet};
 
 /// Lanes worked on at once.
@@ -11,8 +12,8 @@ const OF_ONE_MAX: usize = 32;
 const READS_MAX: usize = 64;
 /// Lanes that one read finds, if there are so many.
 const READ: usize = 64;
-/// Before every lane.
-const FIRST: Lane = Lane([0; 16]);
+/// Before every lane of web addresses; what is told by SMPP has the lanes before them.
+const FIRST: Lane = smpp_outbox::LAST;
 
 /// The half of a lane that is its account's.
 type Account = [u8; 8];

@@ -15,6 +15,7 @@ mod metrics;
 mod openapi;
 mod origin;
 mod refusal;
+pub mod smpp;
 mod system;
 
 pub use client::Connection;

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 30] = [
+const TENANT_TABLES: [&str; 31] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -41,6 +41,7 @@ const TENANT_TABLES: [&str; 30] = [
     "channel_usage",
     "channel_message",
     "channel_media",
+    "smpp_waiting",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

@@ -29,8 +29,12 @@ use rookery::core::receipt::{self, Outcome, Receipt};
 use rookery::core::rendered::Rendered;
 use rookery::core::secret::{Secret, Vault};
 use rookery::core::signing_key::{self, Rotation};
+use rookery::core::smpp_outbox::Receipts;
+use rookery::core::smpp_part::{self, Arrived, Completion, Series};
+use rookery::core::smpp_user::{self, SystemId};
 use rookery::core::terms::Book;
 use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate, schedule};
+use smpp::short_message::{Place, RegisteredDelivery};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::stepped::Step;
@@ -85,6 +89,11 @@ enum Act {
     AcceptBatch,
     Cancel,
     Release,
+    MakeUser(&'static str),
+    RevokeUser,
+    Keep(u8),
+    Complete,
+    Supersede,
 }
 
 use Act::{
@@ -94,6 +103,7 @@ use Act::{
     Remove, RenameChild, RenameGroup, Report, Resume, RevokeKey, SetRate, SetSigningKey, Suspend, Sweep,
     TakeBack, TakeLane, Terms, UpdatePartner,
 };
+use Act::{Complete, Keep, MakeUser, RevokeUser, Supersede};
 
 /// Every unit against itself, and those against each other that touch the same rows.
 const PAIRS: &[(Act, Act)] = &[
@@ -197,6 +207,16 @@ const PAIRS: &[(Act, Act)] = &[
     (Cancel, AcceptBelowCost),
     (Cancel, AnswerYes),
     (Cancel, DeleteAccount),
+    (MakeUser("new"), MakeUser("new")),
+    (MakeUser("new"), DeleteAccount),
+    (MakeUser("old"), RevokeUser),
+    (RevokeUser, RevokeUser),
+    (Keep(2), Keep(2)),
+    (Keep(2), Keep(3)),
+    (Complete, Complete),
+    (Complete, Supersede),
+    (Complete, Accept),
+    (Supersede, Supersede),
 ];
 
 /// Those of which one works for everybody, so that only one world may be under way.
@@ -233,6 +253,9 @@ struct World {
     references: Vec<String>,
     callback: Due,
     given: Vec<Part>,
+    /// Its SMPP user, and the part that waits of a message of two.
+    user: SystemId,
+    waiting: MessageId,
 }
 
 /// What one part costs the child; its partner pays nothing for it, but more for one to a dear number.
@@ -331,14 +354,22 @@ async fn world(app: &TestApp) -> World {
     send().await;
     let hour = Timestamp(app.clock.now_us() + 86_400_000_000);
     let later = planned(app, scope.account, (usual, &"x".repeat(200)), Some(hour)).await;
-    let waiting = app.store.write(later.clone(), message::accept).await.expect("a message for later").id;
+    let kept = app.store.write(later.clone(), message::accept).await.expect("a message for later").id;
     let over: Result<()> = app.store.write(carrier, time_is_over).await;
     over.expect("parts that may be given up");
     let callback = app.store.write((lane(app, scope).await, Holder([1; 16])), callback::take).await;
     let callback = callback.expect("callbacks").expect("the lane").due.remove(0);
     let (short, below) =
         (plan(app, scope.account, usual, "Hello").await, plan(app, scope.account, dear, "Hello").await);
+    let user = SystemId::parse(&format!("old-{number}")).expect("a name");
+    let new = new_user(scope.account, &user, &vault);
+    app.store.write(new, smpp_user::create).await.expect("a user");
+    let keep = async |part| app.store.write(part, smpp_part::keep).await.expect("a unit").expect("a part");
+    let waiting = keep(arrived(scope, &user, 2, 1)).await;
+    keep(arrived(scope, &user, 3, 1)).await;
     World {
+        user,
+        waiting,
         scope,
         contacts,
         group,
@@ -347,11 +378,34 @@ async fn world(app: &TestApp) -> World {
         vault,
         carrier,
         plans: [long, short, below, later],
-        later: waiting,
+        later: kept,
         accepted,
         references,
         callback,
         given,
+    }
+}
+
+fn new_user(account: AccountId, system_id: &SystemId, vault: &Vault) -> smpp_user::New {
+    smpp_user::New {
+        account,
+        system_id: Some(system_id.clone()),
+        password: None,
+        is_test: false,
+        binds: 1,
+        window: 1,
+        throughput: None,
+        vault: vault.clone(),
+    }
+}
+
+/// A part of a message of so many.
+fn arrived(scope: Scope, user: &SystemId, total: u8, number: u8) -> Arrived {
+    let place = Place { reference: total.into(), total, number };
+    Arrived {
+        series: Series::of(scope, user, "Rookery", Msisdn(79_000_000_000), place),
+        part: smpp::concatenation::Part { place, data_coding: 0, header: 6, octets: vec![number] },
+        receipts: Receipts::asked(RegisteredDelivery::FINAL),
     }
 }
 
@@ -561,6 +615,22 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
             tx.put(sql!("UPDATE schedule SET due = 0 WHERE root = $1"), &[&scope.root]).await?;
             return schedule::release_some(tx, &()).await.map(|_| "done".into());
         }
+        MakeUser(name) => {
+            let name = world.user.as_str().replace("old", name);
+            let user = SystemId::parse(&name).expect("a name");
+            smpp_user::create(tx, &new_user(scope.account, &user, &world.vault)).await?;
+        }
+        RevokeUser => return smpp_user::revoke(tx, &world.user).await.map(|was| was.to_string()),
+        Keep(number) => {
+            let kept = smpp_part::keep(tx, &arrived(scope, &world.user, 3, number)).await?;
+            return Ok(kept.is_some().to_string());
+        }
+        Complete => {
+            let last = arrived(scope, &world.user, 2, 2);
+            let completion = Completion { last, others: vec![world.waiting], plan: world.plans[1].clone() };
+            return smpp_part::complete(tx, &completion).await.map(|made| made.is_some().to_string());
+        }
+        Supersede => smpp_part::supersede(tx, &arrived(scope, &world.user, 2, 1).series).await?,
         other => unreachable!("{other:?} is not about messages"),
     }
     Ok("done".into())
@@ -631,6 +701,16 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
     let moved: Vec<(String, i64)> =
         tx.all(sql!("SELECT reason, amount FROM transfer WHERE root = $1"), &[root]).await?;
     lines.extend(moved.iter().map(|row| format!("transfer {row:?}")));
+    let users: Vec<(i64, bool)> =
+        tx.all(sql!("SELECT binds, revoked IS NULL FROM smpp_user WHERE root = $1"), &[root]).await?;
+    lines.extend(users.iter().map(|row| format!("user {row:?}")));
+    let waiting: Vec<(i64, i64, bool, bool)> = tx
+        .all(
+            sql!("SELECT total, number, waits, message IS NOT NULL FROM smpp_waiting WHERE root = $1"),
+            &[root],
+        )
+        .await?;
+    lines.extend(waiting.iter().map(|row| format!("waiting {row:?}")));
     lines.sort();
     Ok(lines)
 }

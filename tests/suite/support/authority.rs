@@ -77,6 +77,16 @@ impl Authority {
         name: &'static str,
         alpn: &[&[u8]],
     ) -> std::io::Result<Encrypted> {
+        Ok(Client::over(self.stream(address, name, alpn)?))
+    }
+
+    /// The same without HTTP in it.
+    pub fn stream(
+        &self,
+        address: SocketAddr,
+        name: &'static str,
+        alpn: &[&[u8]],
+    ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let provider = Arc::new(crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -91,7 +101,7 @@ impl Authority {
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;
         }
-        Ok(Client::over(StreamOwned::new(connection, stream)))
+        Ok(StreamOwned::new(connection, stream))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod channels;
 pub mod correspondent;
 pub mod customer;
 pub mod database;
+pub mod esme;
 pub mod http;
 pub mod paying;
 pub mod process;

@@ -193,6 +193,24 @@ impl Server {
         self.encrypted[0]
     }
 
+    /// The first address of SMPP.
+    pub fn smpp_address(&self) -> SocketAddr {
+        self.smpp_addresses("smpp", 1)[0]
+    }
+
+    /// So many addresses of SMPP, `smpp` or `smpps`, as soon as it serves there.
+    pub fn smpp_addresses(&self, scheme: &str, count: usize) -> Vec<SocketAddr> {
+        let begun = Instant::now();
+        loop {
+            let addresses = addresses_in(&self.log(), scheme);
+            if addresses.len() >= count {
+                return addresses;
+            }
+            assert!(begun.elapsed() < SERVES_WITHIN, "no {scheme}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Everything that it has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("the log").clone()
