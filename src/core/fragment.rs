@@ -161,7 +161,7 @@ pub async fn take_incomplete(tx: &mut Tx, (): &()) -> Result<bool> {
     if i64::from(next) <= total {
         body.push_str(MISSING);
     }
-    let to = receiver.parse().map(Msisdn).unwrap_or(Msisdn(0));
+    let to = receiver.parse().map_or(Msisdn(0), Msisdn);
     take(tx, (carrier, &from, to), (reference, total), body).await?;
     Ok(true)
 }

@@ -204,7 +204,9 @@ mod tests {
         assert_eq!(one_down.instead(Msisdn(31_612_345_678), way), Some(CarrierId(2)));
         let whole = Way { carrier: CarrierId(1), is_whole: true };
         assert_eq!(one_down.instead(Msisdn(31_612_345_678), whole), None, "it would take it in parts");
-        all.iter_mut().for_each(|(_, hop)| hop.is_down = true);
+        for (_, hop) in &mut all {
+            hop.is_down = true;
+        }
         assert_eq!(taken(&routes(&all), 31_612_345_678), Some(1), "it waits for the first");
         assert_eq!(routes(&all).instead(Msisdn(31_612_345_678), way), None);
     }

@@ -528,6 +528,32 @@ fn attempt(world: &World, status: u16) -> Attempt {
     }
 }
 
+/// What one side does about users of the SMPP server and what they send.
+async fn by_smpp(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
+    use Act::{Complete, Keep, MakeUser, RevokeUser, Supersede};
+    let scope = world.scope;
+    match act {
+        MakeUser(name) => {
+            let name = world.user.as_str().replace("old", name);
+            let user = SystemId::parse(&name).expect("a name");
+            smpp_user::create(tx, &new_user(scope.account, &user, &world.vault)).await?;
+        }
+        RevokeUser => return smpp_user::revoke(tx, &world.user).await.map(|was| was.to_string()),
+        Keep(number) => {
+            let kept = smpp_part::keep(tx, &arrived(scope, &world.user, 3, number)).await?;
+            return Ok(kept.is_some().to_string());
+        }
+        Complete => {
+            let last = arrived(scope, &world.user, 2, 2);
+            let completion = Completion { last, others: vec![world.waiting], plan: world.plans[1].clone() };
+            return smpp_part::complete(tx, &completion).await.map(|made| made.is_some().to_string());
+        }
+        Supersede => smpp_part::supersede(tx, &arrived(scope, &world.user, 2, 1).series).await?,
+        _ => {}
+    }
+    Ok("done".into())
+}
+
 /// What is done with messages.
 async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
     let World { scope, carrier, .. } = *world;
@@ -615,22 +641,7 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
             tx.put(sql!("UPDATE schedule SET due = 0 WHERE root = $1"), &[&scope.root]).await?;
             return schedule::release_some(tx, &()).await.map(|_| "done".into());
         }
-        MakeUser(name) => {
-            let name = world.user.as_str().replace("old", name);
-            let user = SystemId::parse(&name).expect("a name");
-            smpp_user::create(tx, &new_user(scope.account, &user, &world.vault)).await?;
-        }
-        RevokeUser => return smpp_user::revoke(tx, &world.user).await.map(|was| was.to_string()),
-        Keep(number) => {
-            let kept = smpp_part::keep(tx, &arrived(scope, &world.user, 3, number)).await?;
-            return Ok(kept.is_some().to_string());
-        }
-        Complete => {
-            let last = arrived(scope, &world.user, 2, 2);
-            let completion = Completion { last, others: vec![world.waiting], plan: world.plans[1].clone() };
-            return smpp_part::complete(tx, &completion).await.map(|made| made.is_some().to_string());
-        }
-        Supersede => smpp_part::supersede(tx, &arrived(scope, &world.user, 2, 1).series).await?,
+        MakeUser(_) | RevokeUser | Keep(_) | Complete | Supersede => return by_smpp(tx, world, act).await,
         other => unreachable!("{other:?} is not about messages"),
     }
     Ok("done".into())

@@ -196,7 +196,7 @@ async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopp
             return was_up;
         }
         let rest = session.deadline().map_or(i64::MAX, |at| at.saturating_sub(now()).max(0));
-        let rest = Duration::from_micros(rest.unsigned_abs()).min(Duration::from_secs(3_600));
+        let rest = Duration::from_micros(rest.unsigned_abs()).min(Duration::from_hours(1));
         tokio::select! {
             read = stream.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => session.closed(),

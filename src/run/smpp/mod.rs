@@ -252,7 +252,9 @@ impl Desk {
         let outcome = match taken {
             Ok(parts) => {
                 self.pace.took(parts.len());
-                parts.into_iter().for_each(|part| self.submit(part));
+                for part in parts {
+                    self.submit(part);
+                }
                 recorded
             }
             Err(error) => recorded.and(Err(error)),
@@ -394,7 +396,7 @@ impl Desk {
             }
             Note::Overdue(id) => self.doubt(id),
             Note::Answered(id, answer) => self.answered(id, answer, now),
-            Note::Delivered(line, handle, message) => self.delivered(line, handle, *message),
+            Note::Delivered(line, handle, message) => self.delivered(line, handle, &message),
         }
         let is_alone = !self.lines.iter().any(|line| line.is_up && line.can_submit);
         self.alone_since = if is_alone { self.alone_since.or(Some(now)) } else { None };
@@ -429,8 +431,8 @@ impl Desk {
         self.said.answers.push((part, answer));
     }
 
-    fn delivered(&mut self, line: usize, handle: Handle, message: ShortMessage) {
-        match words::delivered(&message, &self.way.settings, self.shift.carrier) {
+    fn delivered(&mut self, line: usize, handle: Handle, message: &ShortMessage) {
+        match words::delivered(message, &self.way.settings, self.shift.carrier) {
             Delivered::Receipt(receipt) => {
                 self.said.receipts.push(receipt);
                 self.said.handles.push((line, handle));

@@ -67,7 +67,7 @@ fn class(class: i64) -> Option<u8> {
 /// What is left of a part's time, at least a minute: carriers do not know less.
 fn remaining(expires: i64, now: i64) -> Moment {
     let left = Duration::from_micros(expires.saturating_sub(now).max(0).unsigned_abs());
-    Moment::Relative(left.max(Duration::from_secs(60)))
+    Moment::Relative(left.max(Duration::from_mins(1)))
 }
 
 /// A part of a binary message, with the header that it brings along or the one of its part.
@@ -288,9 +288,9 @@ mod tests {
         let flash = Part { format: Format::Flash, ..part("At once") };
         assert_eq!(sent(&flash, &[]).data_coding, 0x10);
         let hour = Part { validity: Some(3_600), expires: Timestamp(3_600_000_000), ..part("Soon") };
-        assert_eq!(sent(&hour, &[]).validity, Some(Moment::Relative(Duration::from_secs(3_600))));
+        assert_eq!(sent(&hour, &[]).validity, Some(Moment::Relative(Duration::from_hours(1))));
         let late = submission(&hour, &settings(&[]), 3_599_000_000).expect("a submission");
-        assert_eq!(late.validity, Some(Moment::Relative(Duration::from_secs(60))));
+        assert_eq!(late.validity, Some(Moment::Relative(Duration::from_mins(1))));
         assert_eq!(sent(&part("Whenever"), &[]).validity, None);
     }
 

@@ -57,6 +57,7 @@ async fn a_failing_unit_is_undone_alone(db: Db) {
     assert_eq!(store.read((), count).await, Ok(40));
 }
 
+#[expect(clippy::ptr_arg, reason = "a unit gets its command as it was given")]
 async fn raise_each(tx: &mut Tx, ids: &Vec<i64>) -> Result<(Vec<u64>, Vec<Option<i64>>), Error> {
     let changed =
         tx.exec_each(sql!("UPDATE account SET held = held + 1 WHERE id = $1"), ids, |id| [id]).await?;
@@ -64,6 +65,7 @@ async fn raise_each(tx: &mut Tx, ids: &Vec<i64>) -> Result<(Vec<u64>, Vec<Option
     Ok((changed, held))
 }
 
+#[expect(clippy::ptr_arg, reason = "a unit gets its command as it was given")]
 async fn lower_each(tx: &mut Tx, ids: &Vec<i64>) -> Result<Vec<u64>, Error> {
     tx.exec_each(sql!("UPDATE account SET held = held - 1 WHERE id = $1"), ids, |id| [id]).await
 }
