@@ -4,7 +4,7 @@
 use super::Stopped;
 use super::egress::{Egress, Outgoing};
 pub use super::rota::Rota;
-use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Signing};
+use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Kind, Signing};
 use crate::core::endpoint::{self, Heard, Turn};
 use crate::core::event;
 use crate::core::lease::{self, Holder, Lane};
@@ -242,8 +242,14 @@ impl Courier {
 
     /// A failed probe is the endpoint's matter alone, anything else a callback's first.
     async fn record(&self, lane: Lane, standing: endpoint::Standing, attempts: Vec<Attempt>) -> Result<()> {
-        let fails = attempts.iter().any(|attempt| !attempt.is_done());
-        let heard = (fails || standing.fails).then(|| Heard { lane, standing, attempts: attempts.clone() });
+        // An event has a schedule of its own, of a day: it says nothing about whether its endpoint is to be paused.
+        let told = || attempts.iter().filter(|attempt| attempt.callback.kind != Kind::Event);
+        let fails = told().any(|attempt| !attempt.is_done());
+        let heard = (fails || standing.fails && told().next().is_some()).then(|| Heard {
+            lane,
+            standing,
+            attempts: told().cloned().collect(),
+        });
         let attempts: Vec<Attempt> =
             attempts.into_iter().filter(|attempt| !standing.is_probe || attempt.is_done()).collect();
         if !attempts.is_empty() {

@@ -5,6 +5,8 @@
 //! SQLite runs one unit at a time, so there both orders are run and the kept counts checked. What is compared is what both
 //! units answered and everything that the account holds, without ids.
 
+mod smpp;
+
 use crate::support::{TestApp, books, database::is_postgres};
 use futures_util::{StreamExt, stream};
 use rookery::core::account::{self, ChildOf, NewChild, Setting};
@@ -29,12 +31,10 @@ use rookery::core::receipt::{self, Outcome, Receipt};
 use rookery::core::rendered::Rendered;
 use rookery::core::secret::{Secret, Vault};
 use rookery::core::signing_key::{self, Rotation};
-use rookery::core::smpp_outbox::Receipts;
-use rookery::core::smpp_part::{self, Arrived, Completion, Series};
+use rookery::core::smpp_part;
 use rookery::core::smpp_user::{self, SystemId};
 use rookery::core::terms::Book;
 use rookery::core::{AccountId, Error, Result, Scope, Timestamp, partner, rate, schedule};
-use smpp::short_message::{Place, RegisteredDelivery};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::stepped::Step;
@@ -362,11 +362,11 @@ async fn world(app: &TestApp) -> World {
     let (short, below) =
         (plan(app, scope.account, usual, "Hello").await, plan(app, scope.account, dear, "Hello").await);
     let user = SystemId::parse(&format!("old-{number}")).expect("a name");
-    let new = new_user(scope.account, &user, &vault);
+    let new = smpp::new_user(scope.account, &user, &vault);
     app.store.write(new, smpp_user::create).await.expect("a user");
     let keep = async |part| app.store.write(part, smpp_part::keep).await.expect("a unit").expect("a part");
-    let waiting = keep(arrived(scope, &user, 2, 1)).await;
-    keep(arrived(scope, &user, 3, 1)).await;
+    let waiting = keep(smpp::arrived(scope, &user, 2, 1)).await;
+    keep(smpp::arrived(scope, &user, 3, 1)).await;
     World {
         user,
         waiting,
@@ -383,29 +383,6 @@ async fn world(app: &TestApp) -> World {
         references,
         callback,
         given,
-    }
-}
-
-fn new_user(account: AccountId, system_id: &SystemId, vault: &Vault) -> smpp_user::New {
-    smpp_user::New {
-        account,
-        system_id: Some(system_id.clone()),
-        password: None,
-        is_test: false,
-        binds: 1,
-        window: 1,
-        throughput: None,
-        vault: vault.clone(),
-    }
-}
-
-/// A part of a message of so many.
-fn arrived(scope: Scope, user: &SystemId, total: u8, number: u8) -> Arrived {
-    let place = Place { reference: total.into(), total, number };
-    Arrived {
-        series: Series::of(scope, user, "Rookery", Msisdn(79_000_000_000), place),
-        part: smpp::concatenation::Part { place, data_coding: 0, header: 6, octets: vec![number] },
-        receipts: Receipts::asked(RegisteredDelivery::FINAL),
     }
 }
 
@@ -528,32 +505,6 @@ fn attempt(world: &World, status: u16) -> Attempt {
     }
 }
 
-/// What one side does about users of the SMPP server and what they send.
-async fn by_smpp(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
-    use Act::{Complete, Keep, MakeUser, RevokeUser, Supersede};
-    let scope = world.scope;
-    match act {
-        MakeUser(name) => {
-            let name = world.user.as_str().replace("old", name);
-            let user = SystemId::parse(&name).expect("a name");
-            smpp_user::create(tx, &new_user(scope.account, &user, &world.vault)).await?;
-        }
-        RevokeUser => return smpp_user::revoke(tx, &world.user).await.map(|was| was.to_string()),
-        Keep(number) => {
-            let kept = smpp_part::keep(tx, &arrived(scope, &world.user, 3, number)).await?;
-            return Ok(kept.is_some().to_string());
-        }
-        Complete => {
-            let last = arrived(scope, &world.user, 2, 2);
-            let completion = Completion { last, others: vec![world.waiting], plan: world.plans[1].clone() };
-            return smpp_part::complete(tx, &completion).await.map(|made| made.is_some().to_string());
-        }
-        Supersede => smpp_part::supersede(tx, &arrived(scope, &world.user, 2, 1).series).await?,
-        _ => {}
-    }
-    Ok("done".into())
-}
-
 /// What is done with messages.
 async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
     let World { scope, carrier, .. } = *world;
@@ -641,7 +592,7 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
             tx.put(sql!("UPDATE schedule SET due = 0 WHERE root = $1"), &[&scope.root]).await?;
             return schedule::release_some(tx, &()).await.map(|_| "done".into());
         }
-        MakeUser(_) | RevokeUser | Keep(_) | Complete | Supersede => return by_smpp(tx, world, act).await,
+        MakeUser(_) | RevokeUser | Keep(_) | Complete | Supersede => return smpp::act(tx, world, act).await,
         other => unreachable!("{other:?} is not about messages"),
     }
     Ok("done".into())
