@@ -40,6 +40,7 @@ pub mod schema;
 pub mod secret;
 pub mod signing_key;
 pub mod smpp_carrier;
+pub mod template;
 pub mod terms;
 pub mod time;
 pub mod wake;

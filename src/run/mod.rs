@@ -6,6 +6,8 @@
 pub mod changes;
 pub mod deliver;
 pub mod egress;
+mod http_carrier;
+mod pace;
 mod rota;
 mod simulated;
 mod smpp;

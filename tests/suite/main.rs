@@ -26,6 +26,7 @@ mod egress;
 mod exact;
 mod groups;
 mod home;
+mod http_carrier;
 mod idempotency;
 mod inbound;
 mod journey;

@@ -11,6 +11,7 @@ pub mod database;
 pub mod http;
 pub mod paying;
 pub mod process;
+pub mod provider;
 pub mod record;
 pub mod shop;
 
