@@ -6,7 +6,7 @@ use crate::core::http_carrier;
 use crate::core::route::{self, Route};
 use crate::core::secret::{Secret, Vault};
 use crate::installation::Installation;
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 #[derive(Subcommand)]
@@ -38,12 +38,10 @@ pub(super) enum CarrierCommand {
     },
 }
 
+/// How a carrier is spoken to.
 #[derive(Args)]
-#[group(skip)]
-#[command(group(ArgGroup::new("kind").required(true).args(["smpp", "http", "simulated"])))]
-pub(super) struct New {
-    /// Letters, digits, dashes
-    name: String,
+#[group(required = true, multiple = false)]
+struct Kind {
     /// Speaks SMPP 3.4 as a client of this server
     #[arg(long, value_name = "HOST:PORT", requires = "system_id")]
     smpp: Option<String>,
@@ -53,6 +51,14 @@ pub(super) struct New {
     /// Reaches no phone, see docs/simulated-carrier.md
     #[arg(long)]
     simulated: bool,
+}
+
+#[derive(Args)]
+pub(super) struct New {
+    /// Letters, digits, dashes
+    name: String,
+    #[command(flatten)]
+    kind: Kind,
     /// What an SMPP carrier knows this client by
     #[arg(long, value_name = "ID")]
     system_id: Option<String>,
@@ -122,7 +128,7 @@ fn pair(text: &str) -> Result<(&str, &str), Failure> {
 
 impl New {
     fn kind(&self) -> CarrierKind {
-        match (&self.smpp, &self.http) {
+        match (&self.kind.smpp, &self.kind.http) {
             (Some(_), _) => CarrierKind::Smpp,
             (None, Some(_)) => CarrierKind::Http,
             (None, None) => CarrierKind::Simulated,
@@ -131,7 +137,7 @@ impl New {
 
     fn settings(&self) -> Result<Settings, Failure> {
         let mut settings = Settings::default();
-        if let Some(address) = &self.smpp {
+        if let Some(address) = &self.kind.smpp {
             let split = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
             let (host, port) = split.unwrap_or((address, "2775"));
             settings.set("host", host.trim_start_matches('[').trim_end_matches(']'));
@@ -142,7 +148,7 @@ impl New {
                 settings.set(name, value);
             }
         };
-        given("url", self.http.clone());
+        given("url", self.kind.http.clone());
         given("system-id", self.system_id.clone());
         given("window", self.window.map(|number| number.to_string()));
         given("throughput", self.throughput.map(|number| number.to_string()));
@@ -181,7 +187,7 @@ fn report_url(carrier: &Carrier, vault: &Vault, public_url: Option<&str>) -> Opt
     Some(format!("{begin}/_carrier/{}/{token}", carrier.name))
 }
 
-fn shown(carrier: &Carrier, report_url: Option<String>) -> Value {
+fn shown(carrier: &Carrier, report_url: Option<&str>) -> Value {
     let settings: Map<String, Value> =
         carrier.settings.all().map(|(name, value)| (name.to_owned(), value.into())).collect();
     json!({
@@ -217,7 +223,7 @@ pub(super) async fn carrier(
             let made = store.write(command, carrier::add).await?;
             let report_url = report_url(&made);
             if new.json {
-                say(&shown(&made, report_url).to_string());
+                say(&shown(&made, report_url.as_deref()).to_string());
             } else {
                 say(&format!("carrier {} added", made.name));
                 if let Some(url) = report_url {
@@ -228,7 +234,7 @@ pub(super) async fn carrier(
         CarrierCommand::List { json } => {
             let carriers = store.read((), carrier::all).await?;
             if json {
-                let all = carriers.iter().map(|carrier| shown(carrier, report_url(carrier)));
+                let all = carriers.iter().map(|carrier| shown(carrier, report_url(carrier).as_deref()));
                 say(&Value::Array(all.collect()).to_string());
                 return Ok(());
             }

@@ -161,7 +161,7 @@ impl Vault {
     /// What only this installation can make of some texts: 40 hexadecimal digits, always the same.
     pub fn token(&self, of: &[&str]) -> String {
         let mac = mac(&self.0.tokens, of);
-        mac[..TOKEN_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+        mac[..TOKEN_BYTES].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     /// Nonce and ciphertext.

@@ -3,6 +3,7 @@
 
 use super::Code;
 use super::phone::Msisdn;
+use std::fmt::Write as _;
 
 /// Where a template stands, which decides how values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => filled.push_str(text),
-                Piece::Field(field) => write(&mut filled, &value(*field, values), self.place),
+                Piece::Field(field) => put(&mut filled, &value(*field, values), self.place),
             }
         }
         filled
@@ -188,14 +189,14 @@ fn value(field: Field, values: &Values<'_>) -> String {
     }
 }
 
-fn write(filled: &mut String, value: &str, place: Place) {
+fn put(filled: &mut String, value: &str, place: Place) {
     match place {
         Place::Percent => {
             for byte in value.bytes() {
                 if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                     filled.push(char::from(byte));
                 } else {
-                    filled.push_str(&format!("%{byte:02X}"));
+                    _ = write!(filled, "%{byte:02X}");
                 }
             }
         }
@@ -204,7 +205,7 @@ fn write(filled: &mut String, value: &str, place: Place) {
                 match character {
                     '"' | '\\' => filled.extend(['\\', character]),
                     '\n' => filled.push_str("\\n"),
-                    control if control < ' ' => filled.push_str(&format!("\\u{:04x}", u32::from(control))),
+                    control if control < ' ' => _ = write!(filled, "\\u{:04x}", u32::from(control)),
                     other => filled.push(other),
                 }
             }

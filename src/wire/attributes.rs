@@ -170,7 +170,7 @@ impl Attributes {
 /// A path such as `results.0.status` in the form of RFC 6901.
 fn pointer(path: &str) -> String {
     let steps = path.split('.').filter(|step| !step.is_empty());
-    steps.map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+    steps.flat_map(|step| ["/".to_owned(), step.replace('~', "~0").replace('/', "~1")]).collect()
 }
 
 /// `a=1&b=2` under a JSON content type: several clients set that header on everything.

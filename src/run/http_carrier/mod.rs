@@ -209,7 +209,9 @@ impl Desk {
         let outcome = match taken {
             Ok(parts) => {
                 self.pace.took(parts.len());
-                parts.into_iter().for_each(|part| self.send(part));
+                for part in parts {
+                    self.send(part);
+                }
                 recorded
             }
             Err(error) => recorded.and(Err(error)),

@@ -1,10 +1,10 @@
 //! What a part is as a request, and what the answer says.
 
+use crate::core::binary;
 use crate::core::http_carrier::{Body, HttpSettings, reference};
 use crate::core::message::{self, Format};
 use crate::core::part::{Part, WHOLE};
 use crate::core::template::{Field, Template, Values};
-use crate::core::{Timestamp, binary};
 use crate::run::egress::{Answer, Outgoing};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -121,7 +121,7 @@ impl Content {
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().fold(String::new(), |text, octet| format!("{text}{octet:02x}"))
 }
 
 /// What an answer means.
@@ -166,12 +166,11 @@ pub(super) fn said(answer: &Answer, part: &Part, settings: &HttpSettings, now: i
 /// How long to rest: seconds, or a date (RFC 9110 section 10.2.3).
 fn rest(text: &str, now: i64) -> Option<i64> {
     let text = text.trim();
-    let us = match text.parse::<u32>() {
-        Ok(seconds) => i64::from(seconds) * SECOND_US,
-        Err(_) => {
-            let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-            at.as_microsecond().saturating_sub(Timestamp(now).0)
-        }
+    let us = if let Ok(seconds) = text.parse::<u32>() {
+        i64::from(seconds) * SECOND_US
+    } else {
+        let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        at.as_microsecond().saturating_sub(now)
     };
     Some(us.clamp(0, REST_MAX_US))
 }
@@ -196,10 +195,8 @@ impl Told {
     fn at(&self, path: &str) -> Option<String> {
         match self {
             Told::Json(json) => {
-                let path: String = path
-                    .split('.')
-                    .map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")))
-                    .collect();
+                let steps = path.split('.').map(|step| step.replace('~', "~0").replace('/', "~1"));
+                let path: String = steps.flat_map(|step| ["/".to_owned(), step]).collect();
                 match json.pointer(&path)? {
                     Value::String(text) => Some(text.clone()),
                     Value::Number(number) => Some(number.to_string()),
@@ -222,7 +219,7 @@ mod tests {
     use crate::core::money::{Amount, Currency};
     use crate::core::part::PartId;
     use crate::core::phone::{Msisdn, Originator};
-    use crate::core::{AccountId, Scope};
+    use crate::core::{AccountId, Scope, Timestamp};
 
     fn part(body: &str, (number, parts): (i64, i64)) -> Part {
         Part {
