@@ -2,8 +2,9 @@
 
 use super::{Failure, Outcome, say};
 use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind, NewCarrier, Settings};
+use crate::core::http_carrier;
 use crate::core::route::{self, Route};
-use crate::core::secret::Secret;
+use crate::core::secret::{Secret, Vault};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -12,7 +13,8 @@ use serde_json::{Map, Value, json};
 pub(super) enum CarrierCommand {
     /// Add a carrier
     ///
-    /// Settings that have no option of their own are given as --set NAME=VALUE; docs/carriers.md lists all of them.
+    /// Settings that have no option of their own are given as --set NAME=VALUE; docs/carriers.md and
+    /// docs/carriers-http.md list them.
     #[command(verbatim_doc_comment)]
     Add(Box<New>),
     /// List the carriers
@@ -166,7 +168,26 @@ fn secret(variable: &str) -> Result<Secret, Failure> {
     Ok(Secret::new(value))
 }
 
-fn shown(carrier: &Carrier) -> Value {
+/// What is read as JSON elsewhere must be JSON, whatever a message says.
+fn check(settings: &Settings) -> Result<(), Failure> {
+    let Some((_, json)) = settings.all().find(|(name, _)| *name == "json") else { return Ok(()) };
+    let sample = http_carrier::sample(json).map_err(crate::core::Error::from)?;
+    match serde_json::from_str::<Value>(&sample) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure(format!(
+            "json is invalid ({error}): a placeholder of a text stands between quotation marks"
+        ))),
+    }
+}
+
+/// Where an HTTP carrier reports to.
+fn report_url(carrier: &Carrier, vault: &Vault, public_url: Option<&str>) -> Option<String> {
+    let token = (carrier.kind == CarrierKind::Http).then(|| http_carrier::report_token(carrier, vault))?;
+    let begin = public_url.unwrap_or_default().trim_end_matches('/');
+    Some(format!("{begin}/_carrier/{}/{token}", carrier.name))
+}
+
+fn shown(carrier: &Carrier, report_url: Option<&str>) -> Value {
     let settings: Map<String, Value> =
         carrier.settings.all().map(|(name, value)| (name.to_owned(), value.into())).collect();
     json!({
@@ -174,12 +195,19 @@ fn shown(carrier: &Carrier) -> Value {
         "name": carrier.name,
         "kind": carrier.kind.name(),
         "settings": settings,
+        "reportUrl": report_url,
         "downSince": carrier.down.map(crate::core::Timestamp::rfc3339_offset),
     })
 }
 
-pub(super) async fn carrier(installation: &Installation, command: CarrierCommand) -> Outcome {
+pub(super) async fn carrier(
+    installation: &Installation,
+    public_url: Option<String>,
+    command: CarrierCommand,
+) -> Outcome {
     let store = &installation.store;
+    let public_url = public_url.or_else(|| std::env::var("ROOKERY_PUBLIC_URL").ok());
+    let report_url = |carrier: &Carrier| report_url(carrier, &installation.vault, public_url.as_deref());
     match command {
         CarrierCommand::Add(new) => {
             let secret = new.password_env.as_deref().map(secret).transpose()?;
@@ -191,17 +219,23 @@ pub(super) async fn carrier(installation: &Installation, command: CarrierCommand
                 vault: installation.vault.clone(),
                 is_default: new.default,
             };
+            check(&command.settings)?;
             let made = store.write(command, carrier::add).await?;
+            let report_url = report_url(&made);
             if new.json {
-                say(&shown(&made).to_string());
+                say(&shown(&made, report_url.as_deref()).to_string());
             } else {
                 say(&format!("carrier {} added", made.name));
+                if let Some(url) = report_url {
+                    say(&format!("it reports to {url}"));
+                }
             }
         }
         CarrierCommand::List { json } => {
             let carriers = store.read((), carrier::all).await?;
             if json {
-                say(&Value::Array(carriers.iter().map(shown).collect()).to_string());
+                let all = carriers.iter().map(|carrier| shown(carrier, report_url(carrier).as_deref()));
+                say(&Value::Array(all.collect()).to_string());
                 return Ok(());
             }
             for carrier in &carriers {
@@ -222,6 +256,7 @@ pub(super) async fn carrier(installation: &Installation, command: CarrierCommand
                 let (name, value) = pair(text)?;
                 changes.set(name, value);
             }
+            check(&changes)?;
             store.write((name, changes), carrier::set).await?;
         }
         CarrierCommand::Remove { name } => {

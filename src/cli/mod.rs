@@ -206,7 +206,10 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::PlatformSecret(command) => people::platform_secret(&installation, command).await,
         Command::Credit(command) => money::credit(&installation, command).await,
         Command::Rate(command) => money::rate(&installation, command).await,
-        Command::Carrier(command) => carriers::carrier(&installation, command).await,
+        Command::Carrier(command) => {
+            let public_url = settings.serve.public_url.clone();
+            carriers::carrier(&installation, public_url, command).await
+        }
         Command::Route(command) => carriers::route(&installation, command).await,
         Command::Number(command) => numbers::run(&installation, command).await,
         Command::OptOut(command) => opt_outs::run(&installation, command).await,

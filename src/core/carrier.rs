@@ -4,9 +4,9 @@
 //! carrier knows us by is sealed.
 
 use super::change::{self, Kind};
-use super::http_carrier::HttpSettings;
+use super::http_carrier::{self, HttpSettings};
 use super::part;
-use super::smpp_carrier::SmppSettings;
+use super::smpp_carrier::{self, SmppSettings};
 use super::words::words;
 use super::{Code, Error, Noun, Result, Timestamp, Violation, lease};
 use std::collections::BTreeMap;
@@ -106,6 +106,11 @@ pub struct Carrier {
 }
 
 impl Carrier {
+    /// Whether it takes a long message whole and cuts it itself.
+    pub(super) fn takes_whole(&self) -> bool {
+        smpp_carrier::takes_whole(self) || http_carrier::takes_whole(self)
+    }
+
     /// Checks the settings for what this kind knows.
     fn check(&self) -> std::result::Result<(), Violation> {
         match self.kind {

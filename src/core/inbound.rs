@@ -22,7 +22,7 @@ const FORGOTTEN_MAX: i64 = 400;
 const LISTED_MAX: i64 = 500;
 
 /// A text that a carrier brings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
     /// Which carrier.
     pub carrier: CarrierId,

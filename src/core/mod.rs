@@ -43,6 +43,7 @@ pub mod phone;
 pub mod rate;
 pub mod receipt;
 pub mod rendered;
+pub mod request_template;
 pub mod route;
 pub mod schedule;
 pub mod schema;

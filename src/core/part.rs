@@ -297,15 +297,19 @@ pub async fn answered(tx: &mut Tx, (shift, answers): &(Shift, Vec<(Part, Answer)
             }
         }
     }
+    // A carrier that gives a name twice would else stop all that it has answered beside it.
+    let named: Vec<((&Part, &String), String)> =
+        accepted.iter().map(|(part, reference)| ((*part, *reference), format!("-{}", part.id))).collect();
     // All tenants: a part is found by its carrier and its id.
     let firsts = tx
         .exec_each(
             sql!(
-                "UPDATE part SET reference = $3, expires = expires + $4
+                "UPDATE part SET expires = expires + $4, reference = CASE WHEN EXISTS (SELECT 1 FROM part o
+                     WHERE o.carrier = $1 AND o.reference = CAST($3 AS TEXT)) THEN CAST($5 AS TEXT) ELSE CAST($3 AS TEXT) END
                  WHERE carrier = $1 AND id = $2 AND marked > 0 AND reference IS NULL"
             ),
-            &accepted,
-            |(part, reference)| [&shift.carrier, &part.id, *reference, &GRACE_US],
+            &named,
+            |((part, reference), own)| [&shift.carrier, &part.id, *reference, &GRACE_US, own],
         )
         .await?;
     let sent = Outcome { status: Status::Sent, reason: Reason::Pending, error: None };
@@ -420,21 +424,23 @@ pub async fn reroute(tx: &mut Tx, (shift, after): &(Shift, PartId)) -> Result<Op
 
 /// Moves a batch of waiting parts after one to the carriers that take their numbers now; answers the last looked at.
 async fn move_on(tx: &mut Tx, carrier: CarrierId, after: PartId, alike: bool) -> Result<Option<PartId>> {
+    // All tenants: a carrier's lane is everybody's, in the order of time.
     let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let waiting: Vec<(PartId, Msisdn, i64)> = tx
+    let waiting: Vec<(PartId, Msisdn, i64, bool)> = tx
         .all(
             sql!(
-                "SELECT id, msisdn, number FROM part WHERE carrier = $1 AND id > $2 AND marked = 0
-                 ORDER BY id LIMIT $3 FOR UPDATE"
+                "SELECT id, msisdn, number, EXISTS (SELECT 1 FROM message m
+                     WHERE m.root = part.root AND m.account = part.account AND m.id = part.message AND m.parts > 1)
+                 FROM part WHERE carrier = $1 AND id > $2 AND marked = 0 ORDER BY id LIMIT $3 FOR UPDATE"
             ),
             &[&carrier, &after, &some],
         )
         .await?;
     let routes = route::routes(tx, &()).await?;
     let (mut moved, mut stuck) = (Vec::new(), Vec::new());
-    for (id, to, number) in &waiting {
+    for (id, to, number, is_long) in &waiting {
         let way = Way { carrier, is_whole: *number == WHOLE };
-        match routes.instead(*to, way) {
+        match routes.instead(*to, way, *is_long) {
             Some(other) => moved.push((*id, other)),
             None => stuck.push(*id),
         }

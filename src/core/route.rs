@@ -123,9 +123,11 @@ impl Routes {
         choose(hops.iter().filter(|hop| !hop.is_down), to).or_else(|| choose(hops.iter(), to))
     }
 
-    /// Who else takes a number in place of a carrier that is down, and takes messages as that one does.
-    pub fn instead(&self, to: Msisdn, of: Way) -> Option<CarrierId> {
-        let fits = |hop: &&Hop| !hop.is_down && hop.carrier != of.carrier && hop.is_whole == of.is_whole;
+    /// Who else takes a number in place of a carrier that is down, and takes long messages as that one does. Of a message
+    /// with one part it does not matter how.
+    pub fn instead(&self, to: Msisdn, of: Way, is_long: bool) -> Option<CarrierId> {
+        let alike = |hop: &Hop| !is_long || hop.is_whole == of.is_whole;
+        let fits = |hop: &&Hop| !hop.is_down && hop.carrier != of.carrier && alike(hop);
         choose(self.hops(to)?.iter().filter(fits), to).map(|way| way.carrier)
     }
 
@@ -157,7 +159,7 @@ pub async fn routes(rx: &mut Rx, (): &()) -> Result<Routes> {
     let mut by_prefix: HashMap<String, Vec<Hop>> = HashMap::new();
     for Route { prefix, carrier, priority, weight } in all(rx, &()).await? {
         let Some(known) = carriers.iter().find(|known| known.id == carrier) else { continue };
-        let is_whole = super::smpp_carrier::takes_whole(known);
+        let is_whole = known.takes_whole();
         let hop = Hop { carrier, priority, weight, is_down: known.down.is_some(), is_whole };
         by_prefix.entry(prefix).or_default().push(hop);
     }
@@ -201,14 +203,15 @@ mod tests {
         let one_down = routes(&all);
         assert_eq!(taken(&one_down, 31_612_345_678), Some(2));
         let way = Way { carrier: CarrierId(1), is_whole: false };
-        assert_eq!(one_down.instead(Msisdn(31_612_345_678), way), Some(CarrierId(2)));
+        assert_eq!(one_down.instead(Msisdn(31_612_345_678), way, true), Some(CarrierId(2)));
         let whole = Way { carrier: CarrierId(1), is_whole: true };
-        assert_eq!(one_down.instead(Msisdn(31_612_345_678), whole), None, "it would take it in parts");
+        assert_eq!(one_down.instead(Msisdn(31_612_345_678), whole, true), None, "it would take it in parts");
+        assert_eq!(one_down.instead(Msisdn(31_612_345_678), whole, false), Some(CarrierId(2)), "it has one");
         for (_, hop) in &mut all {
             hop.is_down = true;
         }
         assert_eq!(taken(&routes(&all), 31_612_345_678), Some(1), "it waits for the first");
-        assert_eq!(routes(&all).instead(Msisdn(31_612_345_678), way), None);
+        assert_eq!(routes(&all).instead(Msisdn(31_612_345_678), way, true), None);
     }
 
     #[test]

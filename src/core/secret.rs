@@ -7,6 +7,7 @@
 use super::error::Code;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use store::Tx;
@@ -139,7 +140,27 @@ impl Place {
 
 /// Seals and opens under the master key. Cheap to clone.
 #[derive(Clone)]
-pub struct Vault(Arc<XChaCha20Poly1305>);
+pub struct Vault(Arc<Keys>);
+
+struct Keys {
+    cipher: XChaCha20Poly1305,
+    /// Makes tokens: a key of its own, so that what they tell says nothing about what is sealed.
+    tokens: [u8; 32],
+}
+
+/// Bytes of a token that are shown.
+const TOKEN_BYTES: usize = 20;
+
+/// HMAC-SHA256.
+fn mac(key: &[u8], pieces: &[&str]) -> [u8; 32] {
+    // A key of any length is one.
+    let Ok(mut mac) = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key) else { return [0; 32] };
+    for piece in pieces {
+        mac.update(&u64::try_from(piece.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(piece.as_bytes());
+    }
+    mac.finalize().into_bytes().into()
+}
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -154,7 +175,14 @@ pub struct Unopened;
 impl Vault {
     /// A vault for a master key of 32 bytes.
     pub fn new(key: &[u8; 32]) -> Self {
-        Vault(Arc::new(XChaCha20Poly1305::new(&Key::from(*key))))
+        let cipher = XChaCha20Poly1305::new(&Key::from(*key));
+        Vault(Arc::new(Keys { cipher, tokens: mac(key, &["tokens"]) }))
+    }
+
+    /// What only this installation can make of some texts: 40 hexadecimal digits, always the same.
+    pub fn token(&self, of: &[&str]) -> String {
+        let mac = mac(&self.0.tokens, of);
+        mac[..TOKEN_BYTES].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     /// Nonce and ciphertext.
@@ -163,7 +191,7 @@ impl Vault {
         tx.random(&mut nonce);
         let payload = Payload { msg: plain, aad: &place.bytes() };
         // Encryption fails only above 256 GiB; an empty value would not open, so nothing could be mistaken for a secret.
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        let sealed = self.0.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
         [nonce.as_slice(), &sealed].concat()
     }
 
@@ -171,6 +199,6 @@ impl Vault {
     pub fn open(&self, place: Place, sealed: &[u8]) -> Result<Vec<u8>, Unopened> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(Unopened)?;
         let payload = Payload { msg: sealed, aad: &place.bytes() };
-        self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Unopened)
+        self.0.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Unopened)
     }
 }

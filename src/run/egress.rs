@@ -8,7 +8,7 @@
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -52,6 +52,9 @@ pub struct Options {
     pub allow_private: bool,
     /// From finding the address to the last byte of the answer.
     pub within: Duration,
+    /// From finding the address to where a request could be sent. What fails by then has not left; a time shorter than
+    /// `within` makes sure that it is known.
+    pub connected_within: Duration,
     /// Whose certificates count; the system's authorities if there are none.
     pub authorities: Option<RootCertStore>,
     /// The system's resolver, by default.
@@ -65,6 +68,7 @@ impl Default for Options {
         Options {
             allow_private: false,
             within: WITHIN,
+            connected_within: WITHIN,
             authorities: None,
             resolve: Arc::new(|host, port| {
                 Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
@@ -99,6 +103,8 @@ pub struct Outgoing {
 pub struct Answer {
     /// Whatever it is: a redirect is an answer like any other.
     pub status: u16,
+    /// When to try again, as the answer has it.
+    pub retry_after: Option<String>,
     /// At most [`ANSWER_MAX`] bytes; what lies behind is not read.
     pub body: Vec<u8>,
 }
@@ -147,6 +153,7 @@ pub enum Failure {
 #[derive(Clone)]
 pub struct Egress {
     client: Client<Connector, Full<Bytes>>,
+    connector: Connector,
     within: Duration,
 }
 
@@ -159,13 +166,20 @@ impl Egress {
     /// With every decision taken by the caller.
     pub fn with(options: Options) -> Result<Self, String> {
         let within = options.within;
+        let connector = Connector::new(options)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .http1_max_buf_size(HEAD_MAX)
-            .build(Connector::new(options)?);
-        Ok(Egress { client, within })
+            .build(connector.clone());
+        Ok(Egress { client, connector, within })
+    }
+
+    /// Whether a request to this URL could be sent: makes a connection and closes it.
+    pub async fn reach(&self, url: &str) -> Result<(), Failure> {
+        let uri: Uri = url.parse().map_err(|_| Failure::NotAUrl)?;
+        self.connector.connected(&uri).await.map(drop)
     }
 
     /// Sends a request once and waits for its answer. Redirects are not followed.
@@ -184,7 +198,8 @@ impl Egress {
                     break;
                 }
             }
-            Ok(Answer { status: parts.status.as_u16(), body })
+            let retry_after = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            Ok(Answer { status: parts.status.as_u16(), retry_after: retry_after.map(str::to_owned), body })
         });
         answered.await.unwrap_or(Err(Failure::TimedOut))
     }
@@ -234,6 +249,14 @@ impl Connector {
         Ok(Connector { options: Arc::new(options), tls: Arc::new(tls) })
     }
 
+    /// A connection, in its time.
+    async fn connected(&self, uri: &Uri) -> Result<Line, Failure> {
+        let Options { within, connected_within, .. } = *self.options;
+        let late = if connected_within < within { Failure::Unreachable } else { Failure::TimedOut };
+        let connecting = tokio::time::timeout(connected_within.min(within), self.connect(uri));
+        connecting.await.unwrap_or(Err(late))
+    }
+
     async fn connect(&self, uri: &Uri) -> Result<Line, Failure> {
         let host = Host::parse(uri.host().ok_or(Failure::NotAUrl)?).map_err(|_| Failure::NotAUrl)?;
         let encrypted = uri.scheme_str() == Some("https");
@@ -277,7 +300,7 @@ impl Connector {
     /// Connects to the first address that answers; each has its share of the time, as has what comes after.
     async fn dial(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
         let shares = u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
-        let share = self.options.within / shares;
+        let share = self.options.within.min(self.options.connected_within) / shares;
         for address in addresses {
             if let Ok(Ok(stream)) = tokio::time::timeout(share, (self.options.dial)(*address)).await {
                 return Ok(stream);
@@ -300,8 +323,7 @@ impl tower::Service<Uri> for Connector {
         let connector = self.clone();
         Box::pin(async move {
             // The client goes on with a connection that nobody waits for any more: it needs an end of its own.
-            let connecting = tokio::time::timeout(connector.options.within, connector.connect(&uri));
-            connecting.await.unwrap_or(Err(Failure::TimedOut)).map(TokioIo::new)
+            connector.connected(&uri).await.map(TokioIo::new)
         })
     }
 }

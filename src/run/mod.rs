@@ -7,6 +7,8 @@ pub mod changes;
 pub mod deliver;
 pub mod egress;
 pub mod grow;
+mod http_carrier;
+mod pace;
 pub mod post;
 mod rota;
 mod simulated;

@@ -1,13 +1,15 @@
 //! Gives parts to their carriers and records what those say. One task for each carrier; it holds the carrier's lease.
-//! Here is who works for which carrier, and the desk of the simulated one; `smpp` is the desk of those that speak SMPP.
+//! Here is who works for which carrier, and the desk of the simulated one; `smpp` is the desk of those that speak SMPP,
+//! `http_carrier` of those with an HTTP interface of their own.
 //!
 //! Nothing is sent first and recorded later: a part is marked in a unit of its own before the carrier sees it, and what
 //! the carrier answers is recorded before anything follows from it.
 
 use super::Stopped;
 use super::simulated::{Event, Reply, Simulated};
-use super::smpp;
+use super::{http_carrier, smpp};
 use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind};
+use crate::core::http_carrier::HttpSettings;
 use crate::core::inbound::{self, Inbound};
 use crate::core::lease::{self, Holder};
 use crate::core::part::{self, Answer, BATCH, Part, PartId, Shift};
@@ -91,9 +93,22 @@ fn alike(one: &Carrier, other: &Carrier) -> bool {
 }
 
 impl Office {
+    /// What a carrier knows us by, which may be nothing; none if it does not open, which is said.
+    fn secret(&self, carrier: &Carrier) -> Option<String> {
+        let Some(sealed) = carrier.secret.as_deref().filter(|sealed| !sealed.is_empty()) else {
+            return Some(String::new());
+        };
+        let opened = self.vault.open(Place::Carrier(carrier.id.0), sealed).ok();
+        let secret = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+        if secret.is_none() {
+            tracing::error!(carrier = %carrier.name, "a carrier's password does not open; set it anew");
+        }
+        secret
+    }
+
     /// Starts a carrier's task; none if it cannot work, which is said.
     fn start(&self, carrier: &Carrier, tasks: &mut JoinSet<()>, stopped: Stopped) -> Option<AbortHandle> {
-        let Office { store, vault, clock, wake, holder } = self;
+        let Office { store, clock, wake, holder, .. } = self;
         tracing::info!(carrier = %carrier.name, kind = carrier.kind.name(), "carrier");
         match carrier.kind {
             CarrierKind::Simulated => {
@@ -108,16 +123,7 @@ impl Office {
                         return None;
                     }
                 };
-                let sealed = carrier.secret.as_deref().unwrap_or_default();
-                let password = if sealed.is_empty() {
-                    Ok(Vec::new())
-                } else {
-                    vault.open(Place::Carrier(carrier.id.0), sealed)
-                };
-                let Some(password) = password.ok().and_then(|bytes| String::from_utf8(bytes).ok()) else {
-                    tracing::error!(carrier = %carrier.name, "a carrier's password does not open; set it anew");
-                    return None;
-                };
+                let password = self.secret(carrier)?;
                 let tls = match settings.tls.is_some().then(super::egress::tls_client).transpose() {
                     Ok(tls) => tls,
                     Err(error) => {
@@ -135,8 +141,29 @@ impl Office {
                 Some(tasks.spawn(smpp::Desk::new(means, carrier, settings, &password).run(stopped)))
             }
             CarrierKind::Http => {
-                tracing::error!(carrier = %carrier.name, "HTTP carriers are not spoken to yet");
-                None
+                let settings = match HttpSettings::read(&carrier.settings) {
+                    Ok(settings) => settings,
+                    Err(wrong) => {
+                        tracing::error!(carrier = %carrier.name, setting = wrong.field, "a carrier's setting is wrong; set it with `rookery carrier set`");
+                        return None;
+                    }
+                };
+                let secret = self.secret(carrier)?;
+                let egress = match http_carrier::way(&settings) {
+                    Ok(egress) => egress,
+                    Err(error) => {
+                        tracing::error!(carrier = %carrier.name, %error, "there is no way to a carrier");
+                        return None;
+                    }
+                };
+                let means = http_carrier::Means {
+                    store: store.clone(),
+                    clock: clock.clone(),
+                    wake: wake.clone(),
+                    holder: *holder,
+                };
+                let desk = http_carrier::Desk::new(means, carrier, settings, &secret, egress);
+                Some(tasks.spawn(desk.run(stopped)))
             }
         }
     }

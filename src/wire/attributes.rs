@@ -103,6 +103,49 @@ impl Attributes {
         list.into_iter().map(one).collect()
     }
 
+    /// Whether nothing was given at all.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.body, Body::None) && self.query.is_empty()
+    }
+
+    /// The objects of a JSON array, which is the body or stands in it at a path; else the request itself.
+    pub fn into_records(mut self, list: Option<&str>) -> Vec<Attributes> {
+        let inner = match (&mut self.body, list) {
+            (Body::List(values), _) => Some(std::mem::take(values)),
+            (Body::Object(object), Some(path)) => {
+                let (outer, inner) = path.split_once('.').unwrap_or((path, ""));
+                let value = object.get_mut(outer).and_then(|value| value.pointer_mut(&pointer(inner)));
+                value.and_then(Value::as_array_mut).map(std::mem::take)
+            }
+            _ => None,
+        };
+        let Some(values) = inner else { return vec![self] };
+        let objects = values.into_iter().filter_map(|value| match value {
+            Value::Object(object) => Some(Attributes { body: Body::Object(object), query: Vec::new() }),
+            _ => None,
+        });
+        objects.collect()
+    }
+
+    /// The text, number or truth under a name or at a path of any depth, such as `results.0.status`; of several the last.
+    pub fn scalar(&self, path: &str) -> Option<String> {
+        let deep = match (&self.body, path.split_once('.')) {
+            (Body::Object(object), Some((outer, inner))) if !object.contains_key(path) => {
+                object.get(outer).and_then(|value| value.pointer(&pointer(inner))).and_then(given_by_json)
+            }
+            (Body::Object(object), _) => object.get(path).and_then(given_by_json),
+            _ => None,
+        };
+        let text = match deep.or_else(|| self.given(path))? {
+            Given::Text(text) => text.into_owned(),
+            Given::Texts(mut texts) => texts.pop()?.into_owned(),
+            Given::Bool(truth) => truth.to_string(),
+            Given::Odd => return None,
+        };
+        // A NUL can stand in no text that is stored.
+        if text.contains('\0') { None } else { Some(text) }
+    }
+
     /// Begins to read, collecting everything that is wrong.
     pub fn reader(&self) -> Reader<'_> {
         Reader { attributes: self, violations: Vec::new() }
@@ -122,6 +165,12 @@ impl Attributes {
         };
         in_body.or_else(|| given_by_pairs(&self.query, name))
     }
+}
+
+/// A path such as `results.0.status` in the form of RFC 6901.
+fn pointer(path: &str) -> String {
+    let steps = path.split('.').filter(|step| !step.is_empty());
+    steps.flat_map(|step| ["/".to_owned(), step.replace('~', "~0").replace('/', "~1")]).collect()
 }
 
 /// `a=1&b=2` under a JSON content type: several clients set that header on everything.
@@ -448,6 +497,27 @@ mod tests {
         assert!(
             matches!(reader.finish(), Err(Refusal::Core(Error::Invalid(v))) if v == [Violation::new("missing", Code::Required)])
         );
+    }
+
+    #[tokio::test]
+    async fn records_are_the_elements_of_a_list_or_the_request() {
+        let ids = |attributes: Attributes, list| {
+            attributes.into_records(list).iter().map(|it| it.scalar("status.id")).collect::<Vec<_>>()
+        };
+        let body =
+            r#"{"a":{"b":[{"status":{"id":7}},{"status":[]},null,{"status.id":"x"}]},"status":{"id":true}}"#;
+        let json = async |body| attributes("", "status[id]=q", body).await.unwrap();
+        assert_eq!(ids(json(body).await, Some("a.b")), [Some("7".into()), None, Some("x".into())]);
+        assert_eq!(ids(json(body).await, Some("a.c")), [Some("true".into())]);
+        assert_eq!(ids(json(r#"[{"status":{"id":"y"}}]"#).await, None), [Some("y".into())]);
+        assert_eq!(ids(json("status[id]=1&status[id]=2").await, None), [Some("2".into())]);
+        assert_eq!(ids(json("").await, None), [Some("q".into())]);
+        let deep = json(r#"{"r":[{"s":{"n":"ok"}}],"nul":"a\u0000"}"#).await;
+        assert_eq!(
+            (deep.scalar("r.0.s.n"), deep.scalar("r.1.s.n"), deep.scalar("nul")),
+            (Some("ok".into()), None, None)
+        );
+        assert!(attributes("", "", "").await.unwrap().is_empty() && !deep.is_empty());
     }
 
     #[tokio::test]

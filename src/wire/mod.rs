@@ -6,6 +6,7 @@
 
 mod attributes;
 mod caller;
+mod carrier_reports;
 mod client;
 mod d360;
 mod idempotency;
@@ -240,7 +241,7 @@ impl Service {
             alive: router(d360::messaging::alive()),
             onboarding: router(d360::onboarding()),
             absent: router(utoipa_axum::router::OpenApiRouter::new()),
-            system: router(system::routes()),
+            system: router(system::routes().merge(carrier_reports::routes())),
             state,
         }
     }
@@ -319,6 +320,11 @@ impl Service {
     ) -> Result<Response<Body>, Refusal> {
         let (router, scheme) = match surface {
             Surface::System => {
+                let body = if carrier_reports::is_called(parts.uri.path()) {
+                    Body::from(self.buffer(&parts.headers, body).await?)
+                } else {
+                    body
+                };
                 parts.extensions.insert(Arc::new(context));
                 let request = Request::from_parts(parts, body);
                 return self.in_time(run(&self.system, request)).await;

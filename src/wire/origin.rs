@@ -26,7 +26,7 @@ pub enum Surface {
     Onboarding,
     /// A vendor's product that is not served yet: every path is unknown, in the shape of the rest host.
     Absent,
-    /// What every installation has: health, metrics, documentation.
+    /// What every installation has: health, metrics, documentation, and what carriers call.
     System,
 }
 
@@ -72,7 +72,7 @@ const TOKEN_PATH: &str = "/api/v2/token";
 /// Where onboarding begins (docs/spec/32-360-webhooks-onboarding.md section 4.1).
 const ONBOARDING_PATHS: &[&str] = &["/dashboard/app", "/onboarding"];
 
-const SYSTEM_PATHS: &[&str] = &["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"];
+const SYSTEM_PATHS: &[&str] = &["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/_carrier"];
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -195,6 +195,7 @@ mod tests {
         assert_eq!(at("localhost:8080", "/"), place(Surface::System, "", "/"));
         assert_eq!(at("rest.acme.example", "/"), place(Surface::Rest, "", "/"));
         assert_eq!(at("rest.acme.example", "/healthz"), place(Surface::System, "", "/healthz"));
+        assert_eq!(at("rest.acme.example", "/_carrier/a/t"), place(Surface::System, "", "/_carrier/a/t"));
         assert_eq!(at("localhost", "/_rest"), place(Surface::Rest, "/_rest", "/"));
     }
 

@@ -164,7 +164,7 @@ async fn a_request_goes_out_as_it_stands_over_one_connection() {
         body: b"{\"a\":1}".to_vec(),
     };
     let answer = egress.send(post).await;
-    assert_eq!(answer, Ok(Answer { status: 200, body: b"ok".to_vec() }));
+    assert_eq!(answer, Ok(Answer { status: 200, retry_after: None, body: b"ok".to_vec() }));
     assert!(egress.clone().send(get(&url)).await.is_ok());
     let host = customer.address;
     assert_eq!(
@@ -185,7 +185,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     let answer = format!("HTTP/1.1 302 Found\r\n{LOCATION}: {}\r\nContent-Length: 0\r\n\r\n", inside.url());
     let customer = Customer::answering(answer).await;
     let answer = private().send(get(&customer.url())).await;
-    assert_eq!(answer, Ok(Answer { status: 302, body: Vec::new() }));
+    assert_eq!(answer, Ok(Answer { status: 302, retry_after: None, body: Vec::new() }));
     assert!(inside.seen().is_empty());
 }
 

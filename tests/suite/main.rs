@@ -27,6 +27,7 @@ mod egress;
 mod exact;
 mod groups;
 mod home;
+mod http_carrier;
 mod hub;
 mod hub_chats;
 mod hub_events;

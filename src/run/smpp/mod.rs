@@ -5,10 +5,10 @@
 //! when a link broke is in doubt, and the carrier's settings say what becomes of it.
 
 mod link;
-mod pace;
 mod words;
 
 use super::Stopped;
+use super::pace::Pace;
 use crate::core::Result;
 use crate::core::carrier::{self, Carrier};
 use crate::core::fragment::{self, Fragment};
@@ -23,7 +23,6 @@ use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
 use link::{Command, Ears, Note, Way};
-pub(super) use pace::Pace;
 use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ pub mod esme;
 pub mod http;
 pub mod paying;
 pub mod process;
+pub mod provider;
 pub mod record;
 pub mod shop;
 pub mod smsc;

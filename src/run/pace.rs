@@ -56,6 +56,11 @@ impl Pace {
         }
     }
 
+    /// The carrier says for how long it wants nothing, in microseconds.
+    pub(crate) fn rest(&mut self, now: i64, us: i64) {
+        self.resting_until = self.resting_until.max(now.saturating_add(us));
+    }
+
     /// The carrier takes messages.
     pub(crate) fn fine(&mut self, now: i64) {
         if now >= self.resting_until {
