@@ -8,7 +8,7 @@ pub mod deliver;
 pub mod egress;
 mod rota;
 mod simulated;
-mod smpp;
+pub mod smpp;
 pub mod submit;
 pub mod sweep;
 

@@ -22,7 +22,7 @@ use crate::core::wake::Wake;
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
-use link::{Command, Ears, Note, Way};
+pub use link::{Command, Conversation, Ears, Note, Way};
 pub(super) use pace::Pace;
 use rustls::ClientConfig;
 use std::collections::HashMap;
@@ -45,12 +45,28 @@ const DOWN_US: i64 = 5_000_000;
 const NOTES: usize = 1_024;
 
 /// What a desk works with.
-pub(super) struct Means {
-    pub(super) store: Store,
-    pub(super) clock: Clock,
-    pub(super) wake: Wake,
-    pub(super) holder: Holder,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+pub struct Means {
+    /// Where the parts stand.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Hints.
+    pub wake: Wake,
+    /// This process.
+    pub holder: Holder,
+    /// For connections with TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// How a desk stands after a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// What was said is recorded.
+    Well,
+    /// Something could not be recorded and is kept for the next time.
+    Failing,
+    /// Another process decides about the parts from now on.
+    Lost,
 }
 
 /// What is to be recorded.
@@ -91,8 +107,8 @@ struct Line {
     unanswered: usize,
 }
 
-/// One carrier's work.
-pub(super) struct Desk {
+/// One carrier's work. [`Desk::run`] is all of it; its pieces are open to a simulation, which has no sockets.
+pub struct Desk {
     means: Means,
     shift: Shift,
     way: Way,
@@ -109,7 +125,8 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(means: Means, carrier: &Carrier, settings: SmppSettings, password: &str) -> Desk {
+    /// The desk of a carrier.
+    pub fn new(means: Means, carrier: &Carrier, settings: SmppSettings, password: &str) -> Desk {
         let now = means.clock.now_us();
         let way = Way {
             carrier: carrier.name.as_str().into(),
@@ -138,7 +155,10 @@ impl Desk {
         loop {
             if self.begin().await.is_ok() {
                 let (notes, heard) = mpsc::channel(NOTES);
-                let mut links = self.connect(&notes, &stopped);
+                let mut links = JoinSet::new();
+                for (way, ears) in self.open(&notes) {
+                    links.spawn(link::run(way, ears, stopped.clone()));
+                }
                 drop(notes);
                 self.work(heard, &mut links, &mut stopped).await;
                 links.shutdown().await;
@@ -159,7 +179,7 @@ impl Desk {
     }
 
     /// Takes the lane over and decides about what whoever had it left unanswered.
-    async fn begin(&mut self) -> Result<()> {
+    pub async fn begin(&mut self) -> Result<()> {
         let doubt = self.way.settings.doubt;
         while self.means.store.write(InDoubt { shift: self.shift, parts: None, doubt }, part::resolve).await?
         {
@@ -169,27 +189,27 @@ impl Desk {
     }
 
     /// What another process decides about from now on.
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.lines.clear();
         self.given.clear();
         self.said = Said::default();
         self.failing_since = None;
     }
 
-    fn connect(&mut self, notes: &mpsc::Sender<Note>, stopped: &Stopped) -> JoinSet<()> {
-        let settings = &self.way.settings;
+    /// The links that the carrier is to have, each with the desk's end of it.
+    pub fn open(&mut self, notes: &mpsc::Sender<Note>) -> Vec<(Way, Ears)> {
+        let settings = Arc::clone(&self.way.settings);
         let kinds: &[BindKind] = if settings.is_pair {
             &[BindKind::Transmitter, BindKind::Receiver]
         } else {
             &[BindKind::Transceiver]
         };
         let kinds = std::iter::repeat_n(kinds, settings.binds).flatten();
-        let mut links = JoinSet::new();
+        let mut links = Vec::new();
         for (number, kind) in kinds.enumerate() {
             let (commands, asked) = mpsc::unbounded_channel();
             let way = Way { kind: *kind, ..self.way.clone() };
-            let ears = Ears { number, commands: asked, notes: notes.clone() };
-            links.spawn(link::run(way, ears, stopped.clone()));
+            links.push((way, Ears { number, commands: asked, notes: notes.clone() }));
             let can_submit = kind.transmits();
             self.lines.push(Line { commands, can_submit, is_up: false, unanswered: 0 });
         }
@@ -227,15 +247,17 @@ impl Desk {
             {
                 self.note(note);
             }
-            if !self.cycle(leaving).await {
-                return;
+            match self.cycle(leaving).await {
+                Standing::Well => {}
+                Standing::Failing => tokio::time::sleep(IDLE).await,
+                Standing::Lost => return,
             }
         }
         self.cycle(true).await;
     }
 
-    /// Records what was said and takes what there is room for; whether the lease is still ours as far as is known.
-    async fn cycle(&mut self, leaving: bool) -> bool {
+    /// Records what was said and takes what there is room for.
+    pub async fn cycle(&mut self, leaving: bool) -> Standing {
         let now = self.means.clock.now_us();
         let room = if leaving { 0 } else { self.room(now) };
         let said = std::mem::take(&mut self.said);
@@ -265,13 +287,12 @@ impl Desk {
         match outcome {
             Ok(()) => {
                 self.failing_since = None;
-                true
+                Standing::Well
             }
             Err(error) => {
                 let since = *self.failing_since.get_or_insert(now);
                 tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
-                tokio::time::sleep(IDLE).await;
-                now.saturating_sub(since) < LOST_US
+                if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
             }
         }
     }
@@ -365,7 +386,7 @@ impl Desk {
     }
 
     /// Takes in what a link tells.
-    fn note(&mut self, note: Note) {
+    pub fn note(&mut self, note: Note) {
         let now = self.means.clock.now_us();
         match note {
             Note::Up(line) => {
