@@ -173,6 +173,8 @@ impl Conversation {
                     self.was_up = true;
                     Note::Up(number)
                 }
+                // It was in doubt, which is decided: the part may be under way anew, and this is not the answer to that.
+                Event::Answered { is_late: true, .. } => continue,
                 Event::Answered { token, answer, .. } => Note::Answered(token, answer),
                 Event::Overdue { token } => Note::Overdue(token),
                 Event::Received { handle, message, .. } => Note::Delivered(number, handle, message),
