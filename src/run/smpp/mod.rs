@@ -184,6 +184,10 @@ impl Desk {
         while self.means.store.write(InDoubt { shift: self.shift, parts: None, doubt }, part::resolve).await?
         {
         }
+        // Whoever had the lane before may have said that the carrier is down, or up again.
+        let carriers: Vec<Carrier> = self.means.store.read((), carrier::all).await?;
+        let known = carriers.iter().find(|carrier| carrier.id == self.shift.carrier);
+        self.is_down = known.is_some_and(|carrier| carrier.down.is_some());
         self.alone_since = Some(self.means.clock.now_us());
         Ok(())
     }
