@@ -268,8 +268,14 @@ impl Desk {
         let (store, shift) = (self.means.store.clone(), self.shift);
         let doubt = self.way.settings.doubt;
         let recording = record(&store, shift, doubt, said);
-        let taking =
-            async { if room > 0 { store.write((shift, room), part::claim).await } else { Ok(Vec::new()) } };
+        let taking = async {
+            if room > 0 {
+                return store.write((shift, room), part::claim).await;
+            }
+            // What is under way is nobody else's meanwhile, however long its answers take.
+            let renewed = store.write((part::lane(shift.carrier), shift.holder), lease::take).await?;
+            if renewed { Ok(Vec::new()) } else { Err(part::lost()) }
+        };
         let ((left, acknowledged, recorded), taken) = tokio::join!(recording, taking);
         for (line, handle) in acknowledged {
             self.tell(line, Command::Acknowledge(handle, true));
@@ -294,6 +300,13 @@ impl Desk {
                 Standing::Well
             }
             Err(error) => {
+                // Whoever has the lease now has decided about what is under way here.
+                let lane = (part::lane(shift.carrier), shift.holder);
+                let kept: Result<bool> = self.means.store.write(lane, lease::take).await;
+                if let Ok(false) = kept {
+                    tracing::warn!(carrier = %self.way.carrier, "another process works for a carrier now");
+                    return Standing::Lost;
+                }
                 let since = *self.failing_since.get_or_insert(now);
                 tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
                 if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
