@@ -45,6 +45,7 @@ mod scheduled;
 mod sdk;
 mod server;
 mod signing;
+mod simulation;
 mod smoke;
 mod smpp_peers;
 mod spending;
