@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::Run;
 
 /// Steps of one seed, before everything is let settle.
-const STEPS: u32 = 220;
+const STEPS: u32 = 200;
 /// Seeds of a run.
-const SEEDS: u64 = 240;
+const SEEDS: u64 = 200;
 /// Each kind of fault happens at least so often in a run.
 const EACH: u64 = 100;
 /// Lines of a log that are printed of a seed that fails.

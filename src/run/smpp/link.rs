@@ -173,16 +173,15 @@ impl Conversation {
                     self.was_up = true;
                     Note::Up(number)
                 }
-                // It was in doubt, which is decided: the part may be under way anew, and this is not the answer to that.
-                Event::Answered { is_late: true, .. } => continue,
-                Event::Answered { token, answer, .. } => Note::Answered(token, answer),
+                Event::Answered { token, answer, is_late: false } => Note::Answered(token, answer),
                 Event::Overdue { token } => Note::Overdue(token),
                 Event::Received { handle, message, .. } => Note::Delivered(number, handle, message),
                 Event::Malformed { command, status } => {
                     tracing::warn!(carrier = %self.carrier, command, %status, "what a carrier sent cannot be read");
                     continue;
                 }
-                Event::BindRequested(_) => continue,
+                // A late answer is about a part whose doubt is decided: it may be under way anew, and waits for another.
+                Event::BindRequested(_) | Event::Answered { is_late: true, .. } => continue,
                 Event::Ended { reason, in_doubt } => {
                     self.ended = Some(reason);
                     Note::Down(number, in_doubt)

@@ -63,11 +63,14 @@ impl Truth {
         let before = self.by_key.entry(key).or_default();
         let mut doubts = 0;
         for earlier in before.iter().map(|at| &self.submissions[*at]) {
-            if earlier.in_doubt {
-                doubts += if earlier.resends { 1 } else { 2 };
-            } else if !earlier.unsent && earlier.said != Some(Said::TooMuch) {
+            // What was turned away may come back, whether or not somebody was struck before he heard of it.
+            if earlier.unsent || earlier.said == Some(Said::TooMuch) {
+                continue;
+            }
+            if !earlier.in_doubt {
                 return Err(format!("part {key:?} leaves again, and nothing was in doubt: {earlier:?}"));
             }
+            doubts += if earlier.resends { 1 } else { 2 };
         }
         if doubts > 1 {
             return Err(format!("part {key:?} leaves again after {doubts} doubts"));

@@ -228,7 +228,7 @@ impl World {
             }
         }
         self.record_calls().await;
-        if self.ground.dice.is_calm || self.ground.dice.one_in(3) {
+        if self.ground.dice.is_calm || self.ground.dice.one_in(4) {
             self.sweep().await;
         }
         Ok(())
@@ -412,7 +412,6 @@ impl World {
         for round in 0..900 {
             let by = if round % 8 == 7 { 900_000 } else { 200_000 };
             self.pass(by).await?;
-            while self.sweep().await {}
             let waiting = waiting(&self.ground.store).await;
             if waiting.callbacks {
                 for _ in 0..3 {
