@@ -170,7 +170,7 @@ pub struct Shift {
 }
 
 /// What a process without the lease is told; another one has it.
-pub fn lost() -> Error {
+fn lost() -> Error {
     Error::Unavailable("another process works on this lane".into())
 }
 

@@ -9,7 +9,6 @@ mod pace;
 mod words;
 
 use super::Stopped;
-use crate::core::Result;
 use crate::core::carrier::{self, Carrier};
 use crate::core::fragment::{self, Fragment};
 use crate::core::inbound::{self, Inbound, Taken};
@@ -19,6 +18,7 @@ use crate::core::part::{self, BATCH, InDoubt, Part, PartId, Shift};
 use crate::core::receipt::{self, Receipt};
 use crate::core::smpp_carrier::{Doubt, SmppSettings};
 use crate::core::wake::Wake;
+use crate::core::{Error, Result};
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
@@ -37,6 +37,8 @@ use words::Delivered;
 const IDLE: Duration = Duration::from_millis(200);
 /// Until the next try for a lane that another process has, or after a failure of the database.
 const OTHERS: Duration = Duration::from_millis(500);
+/// Between two renewals of the lease, which lasts three seconds.
+const KEEPS_US: i64 = 1_000_000;
 /// What is not recorded for so long is left to whoever has the lease by then.
 const LOST_US: i64 = 3_000_000;
 /// Without any link for so long a carrier is down, and others take its numbers.
@@ -122,6 +124,8 @@ pub struct Desk {
     is_down: bool,
     /// Since when nothing could be recorded.
     failing_since: Option<i64>,
+    /// When the lease was renewed.
+    kept_at: i64,
 }
 
 impl Desk {
@@ -147,6 +151,7 @@ impl Desk {
             alone_since: Some(now),
             is_down: carrier.down.is_some(),
             failing_since: None,
+            kept_at: now,
         }
     }
 
@@ -189,6 +194,8 @@ impl Desk {
         let known = carriers.iter().find(|carrier| carrier.id == self.shift.carrier);
         self.is_down = known.is_some_and(|carrier| carrier.down.is_some());
         self.alone_since = Some(self.means.clock.now_us());
+        // Even a lease that was taken long before this is renewed at once.
+        self.kept_at = i64::MIN;
         Ok(())
     }
 
@@ -263,19 +270,20 @@ impl Desk {
     /// Records what was said and takes what there is room for.
     pub async fn cycle(&mut self, leaving: bool) -> Standing {
         let now = self.means.clock.now_us();
+        if now.saturating_sub(self.kept_at) >= KEEPS_US {
+            match self.keep_lane(now).await {
+                Ok(true) => {}
+                Ok(false) => return self.lost(),
+                Err(error) => return self.failed(now, &error),
+            }
+        }
         let room = if leaving { 0 } else { self.room(now) };
         let said = std::mem::take(&mut self.said);
         let (store, shift) = (self.means.store.clone(), self.shift);
         let doubt = self.way.settings.doubt;
         let recording = record(&store, shift, doubt, said);
-        let taking = async {
-            if room > 0 {
-                return store.write((shift, room), part::claim).await;
-            }
-            // What is under way is nobody else's meanwhile, however long its answers take.
-            let renewed = store.write((part::lane(shift.carrier), shift.holder), lease::take).await?;
-            if renewed { Ok(Vec::new()) } else { Err(part::lost()) }
-        };
+        let taking =
+            async { if room > 0 { store.write((shift, room), part::claim).await } else { Ok(Vec::new()) } };
         let ((left, acknowledged, recorded), taken) = tokio::join!(recording, taking);
         for (line, handle) in acknowledged {
             self.tell(line, Command::Acknowledge(handle, true));
@@ -299,19 +307,31 @@ impl Desk {
                 self.failing_since = None;
                 Standing::Well
             }
-            Err(error) => {
-                // Whoever has the lease now has decided about what is under way here.
-                let lane = (part::lane(shift.carrier), shift.holder);
-                let kept: Result<bool> = self.means.store.write(lane, lease::take).await;
-                if let Ok(false) = kept {
-                    tracing::warn!(carrier = %self.way.carrier, "another process works for a carrier now");
-                    return Standing::Lost;
-                }
-                let since = *self.failing_since.get_or_insert(now);
-                tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
-                if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
-            }
+            Err(error) => match self.keep_lane(now).await {
+                Ok(false) => self.lost(),
+                _ => self.failed(now, &error),
+            },
         }
+    }
+
+    /// Renews the lease, however much room there is: what is under way is nobody else's meanwhile. False if another process
+    /// has had the lane since.
+    async fn keep_lane(&mut self, now: i64) -> Result<bool> {
+        let lane = part::lane(self.shift.carrier);
+        let kept = self.means.store.write((lane, self.shift.holder), lease::keep).await?;
+        self.kept_at = now;
+        Ok(kept)
+    }
+
+    fn lost(&self) -> Standing {
+        tracing::warn!(carrier = %self.way.carrier, "another process works for a carrier now");
+        Standing::Lost
+    }
+
+    fn failed(&mut self, now: i64, error: &Error) -> Standing {
+        let since = *self.failing_since.get_or_insert(now);
+        tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
+        if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
     }
 
     /// What could not be recorded comes first the next time.
