@@ -408,7 +408,7 @@ impl World {
     }
 
     async fn until_calm(&mut self) -> Found {
-        let mut last = String::new();
+        let (mut last, mut jump) = (String::new(), 1);
         for round in 0..900 {
             let by = if round % 8 == 7 { 900_000 } else { 200_000 };
             self.pass(by).await?;
@@ -427,7 +427,10 @@ impl World {
             last = format!("is quiet: {quiet}, carriers owe receipts: {owes}, {waiting:?}");
             if quiet && !waiting.parts {
                 // Nobody has anything in hand, so nobody needs his lease.
-                self.ground.clock.advance(Duration::from_secs(5));
+                self.ground.clock.advance(Duration::from_secs(jump));
+                jump = (jump * 2).min(60);
+            } else {
+                jump = 1;
             }
         }
         Err(format!("it does not come to rest: {last}"))
