@@ -42,6 +42,18 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<bool> 
     Ok(taken == 1)
 }
 
+/// Renews one's own lease, over or not; false if anybody else has had the lane since: what was under way is decided about.
+pub async fn keep(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<bool> {
+    let now: Timestamp = tx.now();
+    let kept = tx
+        .exec(
+            sql!("UPDATE lease SET until = $3 WHERE lane = $1 AND holder = $2"),
+            &[&lane.0, &holder.0, &now.0.saturating_add(LASTS_US)],
+        )
+        .await?;
+    Ok(kept == 1)
+}
+
 /// Gives a lane back.
 pub async fn give_back(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<()> {
     tx.put(sql!("DELETE FROM lease WHERE lane = $1 AND holder = $2"), &[&lane.0, &holder.0]).await?;

@@ -2,20 +2,28 @@
 //! hint that is lost costs a moment.
 
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-/// The hints of a process. Clones share them.
-#[derive(Debug, Clone, Default)]
+/// The hints of a process. Clones share them; a hint about parts is for each clone, since each carrier's work has its own.
+#[derive(Debug, Clone)]
 pub struct Wake {
-    parts: Arc<Notify>,
+    parts: watch::Sender<()>,
+    seen: watch::Receiver<()>,
     callbacks: Arc<Notify>,
     receipts: Arc<Notify>,
+}
+
+impl Default for Wake {
+    fn default() -> Self {
+        let (parts, seen) = watch::channel(());
+        Wake { parts, seen, callbacks: Arc::default(), receipts: Arc::default() }
+    }
 }
 
 impl Wake {
     /// A message was accepted.
     pub fn parts(&self) {
-        self.parts.notify_one();
+        self.parts.send_replace(());
     }
 
     /// Something was said about a message.
@@ -25,8 +33,9 @@ impl Wake {
     }
 
     /// Waits for the next accepted message.
-    pub async fn on_parts(&self) {
-        self.parts.notified().await;
+    pub async fn on_parts(&mut self) {
+        // There is a sender as long as there is this.
+        let _ = self.seen.changed().await;
     }
 
     /// Waits for the next thing to tell.

@@ -12,7 +12,7 @@ mod pace;
 pub mod post;
 mod rota;
 mod simulated;
-mod smpp;
+pub mod smpp;
 pub mod submit;
 pub mod sweep;
 

@@ -52,6 +52,7 @@ mod scheduled;
 mod sdk;
 mod server;
 mod signing;
+mod simulation;
 mod smoke;
 mod smpp_clients;
 mod smpp_parts;

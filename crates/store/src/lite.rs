@@ -71,8 +71,7 @@ impl Conn {
     /// A database in memory, for simulation.
     pub(crate) fn memory() -> Result<Self, Error> {
         let db = Connection::open_in_memory().map_err(|e| refused("memory", &e))?;
-        db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        let conn = Self { db };
+        let conn = Self { db }.with_stable_plans()?;
         conn.set("PRAGMA foreign_keys = OFF")?;
         Ok(conn)
     }
@@ -82,11 +81,17 @@ impl Conn {
         let db = Connection::open_with_flags(path, flags).map_err(|e| refused("file", &e))?;
         // First of all: several processes may switch a new file to WAL at the same time.
         db.busy_timeout(busy).map_err(|e| refused("busy_timeout", &e))?;
-        db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        // Without it a statement is planned again whenever a parameter is bound that a partial index could depend on.
-        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        Self { db }.with_stable_plans()
+    }
+
+    /// With its statements kept, and planned once: otherwise a statement is planned again whenever a parameter is bound that
+    /// a partial index could depend on.
+    fn with_stable_plans(self) -> Result<Self, Error> {
+        self.db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        self.db
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
             .map_err(|e| refused("stable plans", &e))?;
-        Ok(Self { db })
+        Ok(self)
     }
 
     fn set(&self, pragmas: &str) -> Result<(), Error> {

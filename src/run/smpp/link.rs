@@ -29,7 +29,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// What the desk asks of a link.
 #[derive(Debug)]
-pub(super) enum Command {
+pub enum Command {
     /// Sends a part.
     Submit(PartId, Box<ShortMessage>),
     /// Acknowledges what the carrier delivered: it is stored, or is to come again.
@@ -38,7 +38,7 @@ pub(super) enum Command {
 
 /// What a link tells the desk.
 #[derive(Debug)]
-pub(super) enum Note {
+pub enum Note {
     /// It is bound.
     Up(usize),
     /// It is no longer bound, and these were not answered.
@@ -57,7 +57,7 @@ pub(super) enum Note {
 
 /// How a link is made.
 #[derive(Clone)]
-pub(super) struct Way {
+pub struct Way {
     /// The carrier's name, for the log.
     pub(super) carrier: Arc<str>,
     /// Its settings.
@@ -73,13 +73,13 @@ pub(super) struct Way {
 }
 
 /// The desk's end of a link.
-pub(super) struct Ears {
+pub struct Ears {
     /// Its number.
-    pub(super) number: usize,
+    pub number: usize,
     /// What the desk asks.
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub commands: mpsc::UnboundedReceiver<Command>,
     /// What it is told.
-    pub(super) notes: mpsc::Sender<Note>,
+    pub notes: mpsc::Sender<Note>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -131,69 +131,116 @@ async fn connect(way: &Way) -> io::Result<Box<dyn Stream>> {
     Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
 }
 
-/// One connection from its bind to its end; whether it was ever bound.
-async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopped: &mut Stopped) -> bool {
-    let settings = &way.settings;
-    let now = || way.clock.now_us();
-    let options = Options {
-        window: settings.window,
-        response_timeout: settings.response_timeout,
-        enquire_after: settings.enquire_after,
-        ..Options::default()
-    };
-    let mut session: Session<PartId> = Session::esme(options, now());
-    let mut bind = Bind::new(way.kind, settings.system_id.as_str(), &*way.password);
-    bind.system_type.clone_from(&settings.system_type);
-    if let Err(error) = session.bind(&bind, now()) {
-        tracing::error!(carrier = %way.carrier, %error, "a bind cannot be written; change the carrier's settings");
-        return false;
+/// What is said on one connection, whatever brings the octets there and back: what the desk asks goes in, what it is told
+/// comes out.
+pub struct Conversation {
+    /// Its octets and its time.
+    pub session: Session<PartId>,
+    carrier: Arc<str>,
+    number: usize,
+    was_up: bool,
+    ended: Option<End>,
+}
+
+impl Conversation {
+    /// Asks to be bound; none if that cannot be written, which is said.
+    pub fn begin(way: &Way, number: usize) -> Option<Conversation> {
+        let (settings, now) = (&way.settings, way.clock.now_us());
+        let options = Options {
+            window: settings.window,
+            response_timeout: settings.response_timeout,
+            enquire_after: settings.enquire_after,
+            ..Options::default()
+        };
+        let mut session: Session<PartId> = Session::esme(options, now);
+        let mut bind = Bind::new(way.kind, settings.system_id.as_str(), &*way.password);
+        bind.system_type.clone_from(&settings.system_type);
+        if let Err(error) = session.bind(&bind, now) {
+            tracing::error!(carrier = %way.carrier, %error, "a bind cannot be written; change the carrier's settings");
+            return None;
+        }
+        let carrier = Arc::clone(&way.carrier);
+        Some(Conversation { session, carrier, number, was_up: false, ended: None })
     }
-    let (mut buffer, mut was_up, mut leaving) = (vec![0; BUFFER], false, None);
-    loop {
-        let mut ended = None;
-        while let Some(event) = session.event() {
-            let number = ears.number;
-            let note = match event {
+
+    /// What the desk is to be told next.
+    pub fn note(&mut self) -> Option<Note> {
+        loop {
+            let number = self.number;
+            return Some(match self.session.event()? {
                 Event::Bound { system_id, .. } => {
-                    tracing::info!(carrier = %way.carrier, smsc = %system_id, link = number, "bound");
-                    was_up = true;
+                    tracing::info!(carrier = %self.carrier, smsc = %system_id, link = number, "bound");
+                    self.was_up = true;
                     Note::Up(number)
                 }
-                Event::Answered { token, answer, .. } => Note::Answered(token, answer),
+                Event::Answered { token, answer, is_late: false } => Note::Answered(token, answer),
                 Event::Overdue { token } => Note::Overdue(token),
                 Event::Received { handle, message, .. } => Note::Delivered(number, handle, message),
                 Event::Malformed { command, status } => {
-                    tracing::warn!(carrier = %way.carrier, command, %status, "what a carrier sent cannot be read");
+                    tracing::warn!(carrier = %self.carrier, command, %status, "what a carrier sent cannot be read");
                     continue;
                 }
-                Event::BindRequested(_) => continue,
+                // A late answer is about a part whose doubt is decided: it may be under way anew, and waits for another.
+                Event::BindRequested(_) | Event::Answered { is_late: true, .. } => continue,
                 Event::Ended { reason, in_doubt } => {
-                    ended = Some(reason);
+                    self.ended = Some(reason);
                     Note::Down(number, in_doubt)
                 }
-            };
-            if ears.notes.send(note).await.is_err() {
-                return was_up;
+            });
+        }
+    }
+
+    /// Does what the desk asks; what it is to be told about that.
+    pub fn obey(&mut self, command: Command, now: i64) -> Option<Note> {
+        match command {
+            Command::Submit(part, message) => match self.session.submit(part, &message, now) {
+                Ok(()) => None,
+                Err(smpp::session::NotSent::Unwritable(_)) => Some(Note::Unwritable(part)),
+                Err(_) => Some(Note::Unsent(part)),
+            },
+            Command::Acknowledge(handle, true) => {
+                self.session.accept(handle, "");
+                None
+            }
+            Command::Acknowledge(handle, false) => {
+                self.session.refuse(handle, Status::RECEIVER_TEMPORARY_ERROR);
+                None
             }
         }
+    }
+}
+
+/// One connection from its bind to its end; whether it was ever bound.
+async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopped: &mut Stopped) -> bool {
+    let now = || way.clock.now_us();
+    let Some(mut talk) = Conversation::begin(way, ears.number) else { return false };
+    let (mut buffer, mut leaving) = (vec![0; BUFFER], None);
+    loop {
+        while let Some(note) = talk.note() {
+            if ears.notes.send(note).await.is_err() {
+                return talk.was_up;
+            }
+        }
+        let session = &mut talk.session;
         if !session.output().is_empty() {
             // Everything since the last time in one write.
-            let written = tokio::time::timeout(settings.response_timeout, stream.write_all(session.output()));
+            let within = way.settings.response_timeout;
+            let written = tokio::time::timeout(within, stream.write_all(session.output()));
             let written = written.await.is_ok_and(|written| written.is_ok());
             session.written(session.output().len());
-            if !written && ended.is_none() {
+            if !written && talk.ended.is_none() {
                 session.closed();
                 continue;
             }
         }
-        if let Some(reason) = ended {
+        if let Some(reason) = talk.ended {
             match reason {
                 End::Unbound => tracing::info!(carrier = %way.carrier, link = ears.number, "unbound"),
                 reason => {
                     tracing::warn!(carrier = %way.carrier, link = ears.number, ?reason, "a carrier's connection ended; connecting again");
                 }
             }
-            return was_up;
+            return talk.was_up;
         }
         let rest = session.deadline().map_or(i64::MAX, |at| at.saturating_sub(now()).max(0));
         let rest = Duration::from_micros(rest.unsigned_abs()).min(Duration::from_hours(1));
@@ -208,10 +255,10 @@ async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopp
                     let mut next = Some(command);
                     // All that the desk has asked by now goes out in one write.
                     while let Some(command) = next.take() {
-                        if let Some(note) = obey(&mut session, command, now())
+                        if let Some(note) = talk.obey(command, now())
                             && ears.notes.send(note).await.is_err()
                         {
-                            return was_up;
+                            return talk.was_up;
                         }
                         next = ears.commands.try_recv().ok();
                     }
@@ -231,23 +278,5 @@ async fn sleep_until(when: Option<tokio::time::Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,
-    }
-}
-
-fn obey(session: &mut Session<PartId>, command: Command, now: i64) -> Option<Note> {
-    match command {
-        Command::Submit(part, message) => match session.submit(part, &message, now) {
-            Ok(()) => None,
-            Err(smpp::session::NotSent::Unwritable(_)) => Some(Note::Unwritable(part)),
-            Err(_) => Some(Note::Unsent(part)),
-        },
-        Command::Acknowledge(handle, true) => {
-            session.accept(handle, "");
-            None
-        }
-        Command::Acknowledge(handle, false) => {
-            session.refuse(handle, Status::RECEIVER_TEMPORARY_ERROR);
-            None
-        }
     }
 }

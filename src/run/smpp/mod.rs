@@ -9,7 +9,6 @@ mod words;
 
 use super::Stopped;
 use super::pace::Pace;
-use crate::core::Result;
 use crate::core::carrier::{self, Carrier};
 use crate::core::fragment::{self, Fragment};
 use crate::core::inbound::{self, Inbound, Taken};
@@ -19,10 +18,11 @@ use crate::core::part::{self, BATCH, InDoubt, Part, PartId, Shift};
 use crate::core::receipt::{self, Receipt};
 use crate::core::smpp_carrier::{Doubt, SmppSettings};
 use crate::core::wake::Wake;
+use crate::core::{Error, Result};
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
-use link::{Command, Ears, Note, Way};
+pub use link::{Command, Conversation, Ears, Note, Way};
 use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ use words::Delivered;
 const IDLE: Duration = Duration::from_millis(200);
 /// Until the next try for a lane that another process has, or after a failure of the database.
 const OTHERS: Duration = Duration::from_millis(500);
+/// Between two renewals of the lease, which lasts three seconds.
+const KEEPS_US: i64 = 1_000_000;
 /// What is not recorded for so long is left to whoever has the lease by then.
 const LOST_US: i64 = 3_000_000;
 /// Without any link for so long a carrier is down, and others take its numbers.
@@ -44,12 +46,28 @@ const DOWN_US: i64 = 5_000_000;
 const NOTES: usize = 1_024;
 
 /// What a desk works with.
-pub(super) struct Means {
-    pub(super) store: Store,
-    pub(super) clock: Clock,
-    pub(super) wake: Wake,
-    pub(super) holder: Holder,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+pub struct Means {
+    /// Where the parts stand.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Hints.
+    pub wake: Wake,
+    /// This process.
+    pub holder: Holder,
+    /// For connections with TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// How a desk stands after a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// What was said is recorded.
+    Well,
+    /// Something could not be recorded and is kept for the next time.
+    Failing,
+    /// Another process decides about the parts from now on.
+    Lost,
 }
 
 /// What is to be recorded.
@@ -90,8 +108,8 @@ struct Line {
     unanswered: usize,
 }
 
-/// One carrier's work.
-pub(super) struct Desk {
+/// One carrier's work. [`Desk::run`] is all of it; its pieces are open to a simulation, which has no sockets.
+pub struct Desk {
     means: Means,
     shift: Shift,
     way: Way,
@@ -105,10 +123,13 @@ pub(super) struct Desk {
     is_down: bool,
     /// Since when nothing could be recorded.
     failing_since: Option<i64>,
+    /// When the lease was renewed.
+    kept_at: i64,
 }
 
 impl Desk {
-    pub(super) fn new(means: Means, carrier: &Carrier, settings: SmppSettings, password: &str) -> Desk {
+    /// The desk of a carrier.
+    pub fn new(means: Means, carrier: &Carrier, settings: SmppSettings, password: &str) -> Desk {
         let now = means.clock.now_us();
         let way = Way {
             carrier: carrier.name.as_str().into(),
@@ -129,6 +150,7 @@ impl Desk {
             alone_since: Some(now),
             is_down: carrier.down.is_some(),
             failing_since: None,
+            kept_at: now,
         }
     }
 
@@ -137,7 +159,10 @@ impl Desk {
         loop {
             if self.begin().await.is_ok() {
                 let (notes, heard) = mpsc::channel(NOTES);
-                let mut links = self.connect(&notes, &stopped);
+                let mut links = JoinSet::new();
+                for (way, ears) in self.open(&notes) {
+                    links.spawn(link::run(way, ears, stopped.clone()));
+                }
                 drop(notes);
                 self.work(heard, &mut links, &mut stopped).await;
                 links.shutdown().await;
@@ -158,37 +183,43 @@ impl Desk {
     }
 
     /// Takes the lane over and decides about what whoever had it left unanswered.
-    async fn begin(&mut self) -> Result<()> {
+    pub async fn begin(&mut self) -> Result<()> {
         let doubt = self.way.settings.doubt;
         while self.means.store.write(InDoubt { shift: self.shift, parts: None, doubt }, part::resolve).await?
         {
         }
+        // Whoever had the lane before may have said that the carrier is down, or up again.
+        let carriers: Vec<Carrier> = self.means.store.read((), carrier::all).await?;
+        let known = carriers.iter().find(|carrier| carrier.id == self.shift.carrier);
+        self.is_down = known.is_some_and(|carrier| carrier.down.is_some());
         self.alone_since = Some(self.means.clock.now_us());
+        // Even a lease that was taken long before this is renewed at once.
+        self.kept_at = i64::MIN;
         Ok(())
     }
 
     /// What another process decides about from now on.
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.lines.clear();
         self.given.clear();
         self.said = Said::default();
         self.failing_since = None;
     }
 
-    fn connect(&mut self, notes: &mpsc::Sender<Note>, stopped: &Stopped) -> JoinSet<()> {
-        let settings = &self.way.settings;
+    /// The links that the carrier is to have, each with the desk's end of it.
+    pub fn open(&mut self, notes: &mpsc::Sender<Note>) -> Vec<(Way, Ears)> {
+        let settings = Arc::clone(&self.way.settings);
         let kinds: &[BindKind] = if settings.is_pair {
             &[BindKind::Transmitter, BindKind::Receiver]
         } else {
             &[BindKind::Transceiver]
         };
         let kinds = std::iter::repeat_n(kinds, settings.binds).flatten();
-        let mut links = JoinSet::new();
+        let mut links = Vec::new();
         for (number, kind) in kinds.enumerate() {
             let (commands, asked) = mpsc::unbounded_channel();
             let way = Way { kind: *kind, ..self.way.clone() };
-            let ears = Ears { number, commands: asked, notes: notes.clone() };
-            links.spawn(link::run(way, ears, stopped.clone()));
+            links.push((way, Ears { number, commands: asked, notes: notes.clone() }));
             let can_submit = kind.transmits();
             self.lines.push(Line { commands, can_submit, is_up: false, unanswered: 0 });
         }
@@ -226,16 +257,25 @@ impl Desk {
             {
                 self.note(note);
             }
-            if !self.cycle(leaving).await {
-                return;
+            match self.cycle(leaving).await {
+                Standing::Well => {}
+                Standing::Failing => tokio::time::sleep(IDLE).await,
+                Standing::Lost => return,
             }
         }
         self.cycle(true).await;
     }
 
-    /// Records what was said and takes what there is room for; whether the lease is still ours as far as is known.
-    async fn cycle(&mut self, leaving: bool) -> bool {
+    /// Records what was said and takes what there is room for.
+    pub async fn cycle(&mut self, leaving: bool) -> Standing {
         let now = self.means.clock.now_us();
+        if now.saturating_sub(self.kept_at) >= KEEPS_US {
+            match self.keep_lane(now).await {
+                Ok(true) => {}
+                Ok(false) => return self.lost(),
+                Err(error) => return self.failed(now, &error),
+            }
+        }
         let room = if leaving { 0 } else { self.room(now) };
         let said = std::mem::take(&mut self.said);
         let (store, shift) = (self.means.store.clone(), self.shift);
@@ -266,15 +306,33 @@ impl Desk {
         match outcome {
             Ok(()) => {
                 self.failing_since = None;
-                true
+                Standing::Well
             }
-            Err(error) => {
-                let since = *self.failing_since.get_or_insert(now);
-                tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
-                tokio::time::sleep(IDLE).await;
-                now.saturating_sub(since) < LOST_US
-            }
+            Err(error) => match self.keep_lane(now).await {
+                Ok(false) => self.lost(),
+                _ => self.failed(now, &error),
+            },
         }
+    }
+
+    /// Renews the lease, however much room there is: what is under way is nobody else's meanwhile. False if another process
+    /// has had the lane since.
+    async fn keep_lane(&mut self, now: i64) -> Result<bool> {
+        let lane = part::lane(self.shift.carrier);
+        let kept = self.means.store.write((lane, self.shift.holder), lease::keep).await?;
+        self.kept_at = now;
+        Ok(kept)
+    }
+
+    fn lost(&self) -> Standing {
+        tracing::warn!(carrier = %self.way.carrier, "another process works for a carrier now");
+        Standing::Lost
+    }
+
+    fn failed(&mut self, now: i64, error: &Error) -> Standing {
+        let since = *self.failing_since.get_or_insert(now);
+        tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
+        if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
     }
 
     /// What could not be recorded comes first the next time.
@@ -307,7 +365,6 @@ impl Desk {
             while let Some(last) = self.means.store.write((self.shift, after), part::reroute).await? {
                 after = last;
             }
-            self.means.wake.parts();
         }
         Ok(())
     }
@@ -366,7 +423,7 @@ impl Desk {
     }
 
     /// Takes in what a link tells.
-    fn note(&mut self, note: Note) {
+    pub fn note(&mut self, note: Note) {
         let now = self.means.clock.now_us();
         match note {
             Note::Up(line) => {
