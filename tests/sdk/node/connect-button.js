@@ -92,12 +92,18 @@ class Browser {
 
 async function until(what, look) {
   const end = Date.now() + PATIENCE;
+  let last = 'it was not there';
   while (Date.now() < end) {
-    const found = await look();
-    if (found) return found;
+    try {
+      const found = await look();
+      if (found) return found;
+    } catch (error) {
+      // A page that is being led elsewhere cannot be asked for a moment.
+      last = error.message;
+    }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`never: ${what}`);
+  throw new Error(`never: ${what}: ${last}`);
 }
 
 async function main() {
