@@ -108,7 +108,7 @@ struct Line {
     unanswered: usize,
 }
 
-/// One carrier's work. [`Desk::run`] is all of it; its pieces are open to a simulation, which has no sockets.
+/// One carrier's work. `Desk::run` is all of it; its pieces are open to a simulation, which has no sockets.
 pub struct Desk {
     means: Means,
     shift: Shift,
