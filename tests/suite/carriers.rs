@@ -254,9 +254,9 @@ async fn phones_write_in_parts_and_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_down_is_stood_in_for_and_what_was_removed_is_passed_on() {
     let place = Place::new().await;
-    let (mut first, one) = smsc(&["--delay", "1s"]);
+    let (mut first, one) = smsc(&[]);
     let (second, two) = smsc(&[]);
-    place.add("first", one, &["--set", "response-seconds=3"]);
+    place.add("first", one, &[]);
     place.add("second", two, &[]);
     run(&place.home, &["route", "add", "31", "first", "--priority", "10"]).ok();
     run(&place.home, &["route", "add", "31", "second", "--priority", "20"]).ok();
