@@ -440,7 +440,8 @@ async fn move_on(tx: &mut Tx, carrier: CarrierId, after: PartId, alike: bool) ->
     let (mut moved, mut stuck) = (Vec::new(), Vec::new());
     for (id, to, number, is_long) in &waiting {
         let way = Way { carrier, is_whole: *number == WHOLE };
-        match routes.instead(*to, way, *is_long) {
+        let other = if alike { routes.instead(*to, way, *is_long) } else { routes.after(*to, way, *is_long) };
+        match other {
             Some(other) => moved.push((*id, other)),
             None => stuck.push(*id),
         }

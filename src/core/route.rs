@@ -126,9 +126,19 @@ impl Routes {
     /// Who else takes a number in place of a carrier that is down, and takes long messages as that one does. Of a message
     /// with one part it does not matter how.
     pub fn instead(&self, to: Msisdn, of: Way, is_long: bool) -> Option<CarrierId> {
-        let alike = |hop: &Hop| !is_long || hop.is_whole == of.is_whole;
-        let fits = |hop: &&Hop| !hop.is_down && hop.carrier != of.carrier && alike(hop);
-        choose(self.hops(to)?.iter().filter(fits), to).map(|way| way.carrier)
+        let others = self.others(to, of, is_long)?;
+        choose(others.iter().filter(|hop| !hop.is_down), to).map(|way| way.carrier)
+    }
+
+    /// Who takes a number after a carrier that is gone for good: one that is down as well, if nobody else does.
+    pub fn after(&self, to: Msisdn, of: Way, is_long: bool) -> Option<CarrierId> {
+        let one_down = || choose(self.others(to, of, is_long)?.iter(), to).map(|way| way.carrier);
+        self.instead(to, of, is_long).or_else(one_down)
+    }
+
+    fn others(&self, to: Msisdn, of: Way, is_long: bool) -> Option<Vec<Hop>> {
+        let fits = |hop: &&Hop| hop.carrier != of.carrier && (!is_long || hop.is_whole == of.is_whole);
+        Some(self.hops(to)?.iter().filter(fits).copied().collect())
     }
 
     fn hops(&self, to: Msisdn) -> Option<&[Hop]> {
@@ -211,6 +221,11 @@ mod tests {
             hop.is_down = true;
         }
         assert_eq!(taken(&routes(&all), 31_612_345_678), Some(1), "it waits for the first");
+        assert_eq!(
+            routes(&all).after(Msisdn(31_612_345_678), way, false),
+            Some(CarrierId(2)),
+            "it will be up again"
+        );
         assert_eq!(routes(&all).instead(Msisdn(31_612_345_678), way, true), None);
     }
 
