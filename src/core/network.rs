@@ -5,10 +5,7 @@ use super::change::{self, Kind};
 use super::phone::Msisdn;
 use super::{Code, Result, Violation};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use store::{Rx, Store, Tx, sql};
-use tokio::sync::Mutex;
 
 /// Digits of the longest prefix: a whole number (E.164).
 const PREFIX_MAX: usize = 15;
@@ -111,7 +108,8 @@ async fn page(rx: &mut Rx, after: &String) -> Result<Vec<(String, String, String
         .await?)
 }
 
-async fn all(store: &Store) -> Result<Networks> {
+/// All prefixes.
+pub(super) async fn all(store: &Store) -> Result<Networks> {
     let (mut networks, mut after) = (HashMap::new(), String::new());
     loop {
         let some = store.read(after, page).await?;
@@ -120,43 +118,5 @@ async fn all(store: &Store) -> Result<Networks> {
         networks.extend(
             some.into_iter().map(|(prefix, mcc, mnc, operator)| (prefix, Network { mcc, mnc, operator })),
         );
-    }
-}
-
-/// The prefixes that this process remembers, for as long as the `networks` generation stands.
-#[derive(Debug, Default)]
-pub struct Register {
-    found: RwLock<Option<(i64, Arc<Networks>)>>,
-    generation: AtomicI64,
-    reading: Mutex<()>,
-}
-
-impl Register {
-    fn remembered(&self, generation: i64) -> Option<Arc<Networks>> {
-        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
-        found.as_ref().filter(|(of, _)| *of == generation).map(|(_, networks)| Arc::clone(networks))
-    }
-
-    /// All prefixes, read again if they have changed.
-    pub async fn all(&self, store: &Store) -> Result<Arc<Networks>> {
-        if let Some(networks) = self.remembered(self.generation.load(Ordering::Acquire)) {
-            return Ok(networks);
-        }
-        // One reads, the others wait for it. The generation is taken before the read: what is read may be older than a
-        // change that is learnt of meanwhile.
-        let _turn = self.reading.lock().await;
-        let generation = self.generation.load(Ordering::Acquire);
-        if let Some(networks) = self.remembered(generation) {
-            return Ok(networks);
-        }
-        let networks = Arc::new(all(store).await?);
-        *self.found.write().unwrap_or_else(PoisonError::into_inner) =
-            Some((generation, Arc::clone(&networks)));
-        Ok(networks)
-    }
-
-    /// Forgets what was read before this generation.
-    pub fn advance(&self, generation: i64) {
-        self.generation.fetch_max(generation, Ordering::AcqRel);
     }
 }

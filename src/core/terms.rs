@@ -5,22 +5,25 @@
 
 use super::account::{self, AccountId};
 use super::carrier::CarrierId;
-use super::change::{self, Kind};
+use super::change::{self, Kind, Remembered};
 use super::money::{Amount, Currency};
-use super::network::Register;
+use super::network::{self, Networks};
 use super::number::Form;
 use super::opt_out;
 use super::phone::{Msisdn, Originator};
 use super::route::{self, Routes, Way};
 use super::{Code, Result, Scope, Violation};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use store::{FromRow, Row, Rx, Store, Tx, sql};
 
-/// Accounts remembered at once.
+/// Accounts remembered at once, about.
 const REMEMBERED_MAX: usize = 10_000;
+/// Prices remembered at once: some 100 MiB.
+const PRICES_MAX: u64 = 1_000_000;
 /// Longest retention of bodies, in days.
 const RETENTION_MAX: i64 = 3_650;
 
@@ -206,9 +209,9 @@ pub struct Terms {
     pub messaging: Messaging,
     /// Whether anybody wants nothing more from it.
     pub has_opt_outs: bool,
-    own: Rates,
-    partners: Rates,
-    routes: Routes,
+    own: Arc<Rates>,
+    partners: Arc<Rates>,
+    routes: Arc<Routes>,
 }
 
 /// What one part to one number costs, and who carries it.
@@ -232,35 +235,52 @@ impl Terms {
     }
 }
 
-async fn read(rx: &mut Rx, id: &AccountId) -> Result<Terms> {
+/// What is an account's alone.
+struct Own {
+    scope: Scope,
+    currency: Currency,
+    messaging: Messaging,
+    has_opt_outs: bool,
+    rates: Arc<Rates>,
+}
+
+async fn read(rx: &mut Rx, id: &AccountId) -> Result<Own> {
     let account = account::find(rx, id).await?;
     let scope = account.scope();
-    let partner = Scope { root: scope.root, account: scope.root };
-    Ok(Terms {
+    Ok(Own {
         scope,
         currency: account.currency,
         messaging: messaging(rx, &scope).await?,
         has_opt_outs: opt_out::has_any(rx, &scope).await?,
-        own: rates(rx, &scope).await?,
-        partners: rates(rx, &partner).await?,
-        routes: route::routes(rx, &()).await?,
+        rates: Arc::new(rates(rx, &scope).await?),
     })
 }
 
-/// The terms that this process remembers.
+/// Accounts count as many as they have prices of their own, and one.
+#[derive(Clone)]
+struct Prices;
+
+impl Weighter<AccountId, (i64, Arc<Terms>)> for Prices {
+    fn weight(&self, _: &AccountId, (_, terms): &(i64, Arc<Terms>)) -> u64 {
+        terms.own.0.len().saturating_add(1).try_into().unwrap_or(u64::MAX)
+    }
+}
+
+/// The terms that this process remembers. Routes and a partner's prices are there once, whoever goes by them.
 pub struct Book {
-    found: Cache<AccountId, (i64, Arc<Terms>)>,
+    found: Cache<AccountId, (i64, Arc<Terms>), Prices>,
     generation: AtomicI64,
-    /// Which network a number is of.
-    pub networks: Register,
+    routes: Remembered<Routes>,
+    networks: Remembered<Networks>,
 }
 
 impl Default for Book {
     fn default() -> Self {
         Book {
-            found: Cache::new(REMEMBERED_MAX),
+            found: Cache::with_weighter(REMEMBERED_MAX, PRICES_MAX, Prices),
             generation: AtomicI64::new(0),
-            networks: Register::default(),
+            routes: Remembered::default(),
+            networks: Remembered::default(),
         }
     }
 }
@@ -275,13 +295,31 @@ impl Book {
         {
             return Ok(terms);
         }
-        let terms = Arc::new(store.read(account, read).await?);
+        let Own { scope, currency, messaging, has_opt_outs, rates: own } = store.read(account, read).await?;
+        let partners = if scope.account == scope.root {
+            Arc::clone(&own)
+        } else {
+            Arc::clone(&Box::pin(self.of(store, scope.root)).await?.own)
+        };
+        let routes = self.routes.get(async || store.read((), route::routes).await).await?;
+        let terms = Arc::new(Terms { scope, currency, messaging, has_opt_outs, own, partners, routes });
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)
+    }
+
+    /// Which network a number is of.
+    pub async fn networks(&self, store: &Store) -> Result<Arc<Networks>> {
+        self.networks.get(async || network::all(store).await).await
     }
 
     /// Forgets everything that was read before this generation.
     pub fn advance(&self, generation: i64) {
         self.generation.fetch_max(generation, Ordering::AcqRel);
+        self.routes.advance(generation);
+    }
+
+    /// Forgets the networks that were read before this generation of theirs.
+    pub fn advance_networks(&self, generation: i64) {
+        self.networks.advance(generation);
     }
 }

@@ -40,6 +40,6 @@ pub async fn look<T: Default>(store: &Store, keys: &Directory<T>, terms: &Book) 
         async |kind| -> std::result::Result<i64, Error> { store.read(kind, change::generation).await };
     keys.advance(generation(Kind::Access).await?);
     terms.advance(generation(Kind::Terms).await?);
-    terms.networks.advance(generation(Kind::Networks).await?);
+    terms.advance_networks(generation(Kind::Networks).await?);
     Ok(())
 }

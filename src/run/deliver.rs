@@ -181,7 +181,7 @@ impl Courier {
             legacy,
             zone: time_zone,
         };
-        let networks = &*self.terms.networks.all(&self.store).await?;
+        let networks = &*self.terms.networks(&self.store).await?;
         let all =
             due.into_iter().zip(messages).zip(events).map(|((due, message), event)| (due, message, event));
         let calls = by_recipient(all).into_iter().map(|calls| async {

@@ -4,6 +4,7 @@
 //! trying again at the next turn; the database is the truth, so a task that dies with its process loses nothing.
 
 pub mod changes;
+pub mod clerk;
 pub mod deliver;
 pub mod egress;
 pub mod grow;
@@ -11,7 +12,7 @@ mod http_carrier;
 mod pace;
 pub mod post;
 mod rota;
-mod simulated;
+pub mod simulated;
 pub mod smpp;
 pub mod submit;
 pub mod sweep;
@@ -84,8 +85,9 @@ impl Tasks {
         if duties.submit {
             let post = post::Post { store: store.clone(), dialect: events, holder, begun: false };
             running.spawn(post::run(post, wake.clone(), stopped.clone()));
-            let (store, vault, clock, wake) = (store.clone(), vault.clone(), clock.clone(), wake.clone());
-            let office = submit::Office { store, vault, clock, wake, holder };
+            let means =
+                clerk::Means { store: store.clone(), clock: clock.clone(), wake: wake.clone(), holder };
+            let office = submit::Office { means, vault: vault.clone() };
             running.spawn(submit::run(office, stopped.clone()));
         }
         if duties.deliver {

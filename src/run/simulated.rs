@@ -1,13 +1,19 @@
 //! The simulated carrier: takes every part and reports on it, without a phone. Numbers that begin with 99900, which no
-//! country has, choose what it does: docs/simulated-carrier.md.
+//! country has, choose what it does: docs/simulated-carrier.md. Its desk is here too, since it lives in the process.
 
+use super::Stopped;
+use super::clerk::{IDLE, Means, OTHERS};
+use crate::core::carrier::CarrierId;
+use crate::core::inbound::{self, Inbound};
+use crate::core::lease;
 use crate::core::message::{Reason, Status};
 use crate::core::number;
-use crate::core::part::{Answer, Part, PartId};
+use crate::core::part::{self, Answer, BATCH, Part, PartId, Shift};
 use crate::core::phone::Msisdn;
-use crate::core::receipt::{Outcome, Receipt};
-use crate::core::{AccountId, Scope, Timestamp};
+use crate::core::receipt::{self, Outcome, Receipt};
+use crate::core::{AccountId, Error, Result, Scope, Timestamp};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a number asks for: `99900`, three digits of what, three digits of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +144,152 @@ impl Simulated {
     /// When it will say something next.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         self.coming.first_key_value().map(|((due, _), _)| Timestamp(*due))
+    }
+}
+
+/// Between two renewals of the lease, which lasts three seconds.
+const KEEPS_US: i64 = 1_000_000;
+
+/// A simulated carrier's work: gives it parts, and records what it says.
+pub struct Desk {
+    means: Means,
+    shift: Shift,
+    carrier: Simulated,
+    /// When the lease was renewed, if this process has had the lane since it last lost it.
+    kept_at: Option<i64>,
+}
+
+impl Desk {
+    /// The desk of a simulated carrier.
+    pub fn new(means: Means, carrier: CarrierId) -> Self {
+        let shift = Shift { carrier, holder: means.holder };
+        Desk { means, shift, carrier: Simulated::default(), kept_at: None }
+    }
+
+    pub(super) async fn run(mut self, mut stopped: Stopped) {
+        loop {
+            let pause = match self.turn().await {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => self.pause(),
+                Err(error) => {
+                    if self.kept_at.take().is_some() {
+                        tracing::warn!(carrier = self.shift.carrier.0, %error, "a carrier's work stopped; trying again");
+                    }
+                    OTHERS
+                }
+            };
+            let stop = tokio::select! {
+                stop = stopped.after(pause) => stop,
+                () = self.means.wake.on_parts(), if pause == IDLE => false,
+            };
+            if stop {
+                break;
+            }
+        }
+        let shift = self.shift;
+        let given: Result<()> =
+            self.means.store.write((part::lane(shift.carrier), shift.holder), lease::give_back).await;
+        if let Err(error) = given {
+            tracing::debug!(%error, "a lease was not given back; it ends by itself");
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let now = self.means.clock.now_us();
+        let next = self.carrier.next_at().map_or(i64::MAX, |at| at.0.saturating_sub(now).max(1_000));
+        Duration::from_micros(next.unsigned_abs()).min(IDLE)
+    }
+
+    /// One piece of work; whether there was any.
+    pub async fn turn(&mut self) -> Result<bool> {
+        self.keep().await?;
+        let parts = self.means.store.write((self.shift, BATCH), part::claim).await?;
+        let mut did = !parts.is_empty();
+        if did {
+            let now = Timestamp(self.means.clock.now_us());
+            let answers: Vec<(Part, Answer)> = parts
+                .into_iter()
+                .map(|part| {
+                    let answer = self.carrier.submit(&part, now);
+                    (part, answer)
+                })
+                .collect();
+            self.means.store.write((self.shift, answers), part::answered).await?;
+            self.means.wake.callbacks();
+        }
+        did |= self.listen().await?;
+        Ok(did)
+    }
+
+    /// Renews the lease when it is time; takes the lane over if another process has had it since.
+    async fn keep(&mut self) -> Result<()> {
+        let now = self.means.clock.now_us();
+        match self.kept_at {
+            Some(kept_at) if now.saturating_sub(kept_at) < KEEPS_US => return Ok(()),
+            Some(_) => {
+                let lane = (part::lane(self.shift.carrier), self.shift.holder);
+                if self.means.store.write(lane, lease::keep).await? {
+                    self.kept_at = Some(now);
+                    return Ok(());
+                }
+            }
+            None => {}
+        }
+        self.begin().await
+    }
+
+    /// Takes the lane over: what was handed to this carrier by a process that is gone never left, since the carrier lived
+    /// in that process; it waits again. What it had accepted it will report on.
+    async fn begin(&mut self) -> Result<()> {
+        while self.means.store.write(self.shift, part::take_back).await? {}
+        self.carrier = Simulated::default();
+        let mut after = PartId::from([0; 16]);
+        loop {
+            let known = self.means.store.read((self.shift.carrier, after), part::unreported).await?;
+            for part in &known {
+                self.carrier.recall(part);
+            }
+            match known.last() {
+                Some((last, ..)) => after = *last,
+                None => break,
+            }
+        }
+        self.kept_at = Some(self.means.clock.now_us());
+        Ok(())
+    }
+
+    /// Records what the carrier says now.
+    async fn listen(&mut self) -> Result<bool> {
+        let events = self.carrier.due(Timestamp(self.means.clock.now_us()), BATCH);
+        if events.is_empty() {
+            return Ok(false);
+        }
+        let mut receipts: Vec<Receipt> = Vec::new();
+        for event in events {
+            match event {
+                Event::Receipt(receipt) => receipts.push(receipt),
+                Event::Reply(reply) => {
+                    let Reply { to_whom, from, to, body } = reply;
+                    let text = Inbound {
+                        carrier: self.shift.carrier,
+                        reference: None,
+                        from: from.into(),
+                        to,
+                        body,
+                        otherwise: Some(to_whom),
+                    };
+                    let received: std::result::Result<_, Error> =
+                        self.means.store.write(text, inbound::receive).await;
+                    received?;
+                }
+            }
+        }
+        let unknown = self.means.store.write((self.shift.carrier, receipts), receipt::reported).await?;
+        if unknown > 0 {
+            tracing::debug!(carrier = self.shift.carrier.0, unknown, "receipts about nothing that is open");
+        }
+        self.means.wake.callbacks();
+        Ok(true)
     }
 }
 

@@ -8,17 +8,17 @@ mod link;
 mod words;
 
 use super::Stopped;
+use super::clerk::{Clerk, IDLE, OTHERS, Said};
+pub use super::clerk::{Means, Standing};
 use super::pace::Pace;
-use crate::core::carrier::{self, Carrier};
+use crate::core::Result;
+use crate::core::carrier::{Carrier, CarrierId};
 use crate::core::fragment::{self, Fragment};
 use crate::core::inbound::{self, Inbound, Taken};
-use crate::core::lease::{self, Holder};
 use crate::core::message::Reason;
-use crate::core::part::{self, BATCH, InDoubt, Part, PartId, Shift};
+use crate::core::part::{self, BATCH, Part, PartId};
 use crate::core::receipt::{self, Receipt};
-use crate::core::smpp_carrier::{Doubt, SmppSettings};
-use crate::core::wake::Wake;
-use crate::core::{Error, Result};
+use crate::core::smpp_carrier::SmppSettings;
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
@@ -27,55 +27,17 @@ use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Clock, Store};
+use store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use words::Delivered;
 
-/// Between two looks at the lane when nobody hints; it renews the lease as well.
-const IDLE: Duration = Duration::from_millis(200);
-/// Until the next try for a lane that another process has, or after a failure of the database.
-const OTHERS: Duration = Duration::from_millis(500);
-/// Between two renewals of the lease, which lasts three seconds.
-const KEEPS_US: i64 = 1_000_000;
-/// What is not recorded for so long is left to whoever has the lease by then.
-const LOST_US: i64 = 3_000_000;
-/// Without any link for so long a carrier is down, and others take its numbers.
-const DOWN_US: i64 = 5_000_000;
 /// Notes that wait for the desk; links wait when there are more.
 const NOTES: usize = 1_024;
 
-/// What a desk works with.
-pub struct Means {
-    /// Where the parts stand.
-    pub store: Store,
-    /// The time.
-    pub clock: Clock,
-    /// Hints.
-    pub wake: Wake,
-    /// This process.
-    pub holder: Holder,
-    /// For connections with TLS.
-    pub tls: Option<Arc<ClientConfig>>,
-}
-
-/// How a desk stands after a cycle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// What was said is recorded.
-    Well,
-    /// Something could not be recorded and is kept for the next time.
-    Failing,
-    /// Another process decides about the parts from now on.
-    Lost,
-}
-
-/// What is to be recorded.
+/// What the carrier says beside its answers, to be recorded.
 #[derive(Default)]
-struct Said {
-    answers: Vec<(Part, part::Answer)>,
-    back: Vec<PartId>,
-    doubtful: Vec<PartId>,
+struct Brought {
     receipts: Vec<Receipt>,
     /// What to acknowledge when the receipts are stored.
     handles: Vec<(usize, Handle)>,
@@ -90,16 +52,6 @@ enum Text {
     Part(Fragment),
 }
 
-impl Said {
-    fn is_empty(&self) -> bool {
-        self.answers.is_empty()
-            && self.back.is_empty()
-            && self.doubtful.is_empty()
-            && self.receipts.is_empty()
-            && self.texts.is_empty()
-    }
-}
-
 /// One of the connections, as the desk sees it.
 struct Line {
     commands: mpsc::UnboundedSender<Command>,
@@ -110,47 +62,42 @@ struct Line {
 
 /// One carrier's work. `Desk::run` is all of it; its pieces are open to a simulation, which has no sockets.
 pub struct Desk {
-    means: Means,
-    shift: Shift,
+    clerk: Clerk,
     way: Way,
     lines: Vec<Line>,
     /// With the carrier, and not answered.
     given: HashMap<PartId, (Part, usize)>,
     said: Said,
+    brought: Brought,
     pace: Pace,
-    /// Since when no link is up; none while one is.
-    alone_since: Option<i64>,
-    is_down: bool,
-    /// Since when nothing could be recorded.
-    failing_since: Option<i64>,
-    /// When the lease was renewed.
-    kept_at: i64,
 }
 
 impl Desk {
-    /// The desk of a carrier.
-    pub fn new(means: Means, carrier: &Carrier, settings: SmppSettings, password: &str) -> Desk {
+    /// The desk of a carrier; with `tls` its connections are encrypted.
+    pub fn new(
+        means: Means,
+        carrier: &Carrier,
+        settings: SmppSettings,
+        password: &str,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Desk {
         let now = means.clock.now_us();
         let way = Way {
             carrier: carrier.name.as_str().into(),
             password: password.into(),
             kind: BindKind::Transceiver,
-            tls: means.tls.clone(),
+            tls,
             clock: means.clock.clone(),
             settings: Arc::new(settings),
         };
         Desk {
-            shift: Shift { carrier: carrier.id, holder: means.holder },
+            clerk: Clerk::new(means, carrier, way.settings.doubt),
             pace: Pace::new(way.settings.throughput, now),
-            means,
             way,
             lines: Vec::new(),
             given: HashMap::new(),
             said: Said::default(),
-            alone_since: Some(now),
-            is_down: carrier.down.is_some(),
-            failing_since: None,
-            kept_at: now,
+            brought: Brought::default(),
         }
     }
 
@@ -172,29 +119,13 @@ impl Desk {
                 break;
             }
         }
-        let given: Result<()> = self
-            .means
-            .store
-            .write((part::lane(self.shift.carrier), self.shift.holder), lease::give_back)
-            .await;
-        if let Err(error) = given {
-            tracing::debug!(%error, "a lease was not given back; it ends by itself");
-        }
+        self.clerk.leave().await;
     }
 
-    /// Takes the lane over and decides about what whoever had it left unanswered.
+    /// Takes the lane over.
     pub async fn begin(&mut self) -> Result<()> {
-        let doubt = self.way.settings.doubt;
-        while self.means.store.write(InDoubt { shift: self.shift, parts: None, doubt }, part::resolve).await?
-        {
-        }
-        // Whoever had the lane before may have said that the carrier is down, or up again.
-        let carriers: Vec<Carrier> = self.means.store.read((), carrier::all).await?;
-        let known = carriers.iter().find(|carrier| carrier.id == self.shift.carrier);
-        self.is_down = known.is_some_and(|carrier| carrier.down.is_some());
-        self.alone_since = Some(self.means.clock.now_us());
-        // Even a lease that was taken long before this is renewed at once.
-        self.kept_at = i64::MIN;
+        self.clerk.begin().await?;
+        self.clerk.away_since = Some(self.clerk.now());
         Ok(())
     }
 
@@ -203,7 +134,7 @@ impl Desk {
         self.lines.clear();
         self.given.clear();
         self.said = Said::default();
-        self.failing_since = None;
+        self.brought = Brought::default();
     }
 
     /// The links that the carrier is to have, each with the desk's end of it.
@@ -244,7 +175,7 @@ impl Desk {
                     // Every link has ended, which they do at a stop.
                     None => break,
                 },
-                () = self.means.wake.on_parts(), if !leaving => true,
+                () = self.clerk.means.wake.on_parts(), if !leaving => true,
                 stop = stopped.after(pause), if !leaving => {
                     leaving = stop;
                     true
@@ -252,7 +183,7 @@ impl Desk {
                 _ = links.join_next(), if leaving => true,
             };
             while more
-                && self.said.answers.len() + self.said.receipts.len() < BATCH
+                && self.said.answers.len() + self.brought.receipts.len() + self.brought.texts.len() < BATCH
                 && let Ok(note) = heard.try_recv()
             {
                 self.note(note);
@@ -268,115 +199,45 @@ impl Desk {
 
     /// Records what was said and takes what there is room for.
     pub async fn cycle(&mut self, leaving: bool) -> Standing {
-        let now = self.means.clock.now_us();
-        if now.saturating_sub(self.kept_at) >= KEEPS_US {
-            match self.keep_lane(now).await {
-                Ok(true) => {}
-                Ok(false) => return self.lost(),
-                Err(error) => return self.failed(now, &error),
-            }
+        let kept = self.clerk.keep().await;
+        if kept != Standing::Well {
+            return kept;
         }
-        let room = if leaving { 0 } else { self.room(now) };
-        let said = std::mem::take(&mut self.said);
-        let (store, shift) = (self.means.store.clone(), self.shift);
-        let doubt = self.way.settings.doubt;
-        let recording = record(&store, shift, doubt, said);
-        let taking =
-            async { if room > 0 { store.write((shift, room), part::claim).await } else { Ok(Vec::new()) } };
-        let ((left, acknowledged, recorded), taken) = tokio::join!(recording, taking);
+        let room = if leaving { 0 } else { self.room() };
+        let (said, brought) = (std::mem::take(&mut self.said), std::mem::take(&mut self.brought));
+        let store = &self.clerk.means.store;
+        let ((mut left, recorded), (behind, acknowledged, stored), taken) = tokio::join!(
+            self.clerk.record(said),
+            store_brought(store, self.clerk.shift.carrier, brought),
+            self.clerk.take(room),
+        );
+        if !acknowledged.is_empty() {
+            self.clerk.means.wake.callbacks();
+        }
         for (line, handle) in acknowledged {
             self.tell(line, Command::Acknowledge(handle, true));
         }
-        let taken: Result<Vec<Part>> = taken;
-        let outcome = match taken {
-            Ok(parts) => {
-                self.pace.took(parts.len());
-                for part in parts {
-                    self.submit(part);
-                }
-                recorded
+        let taken = taken.map(|parts| {
+            self.pace.took(parts.len());
+            for part in parts {
+                self.submit(part);
             }
-            Err(error) => recorded.and(Err(error)),
-        };
-        self.keep(left);
-        let outcome = match outcome {
-            Ok(()) => self.watch(now).await,
-            failed => failed,
-        };
-        match outcome {
-            Ok(()) => {
-                self.failing_since = None;
-                Standing::Well
-            }
-            Err(error) => match self.keep_lane(now).await {
-                Ok(false) => self.lost(),
-                _ => self.failed(now, &error),
-            },
-        }
-    }
-
-    /// Renews the lease, however much room there is: what is under way is nobody else's meanwhile. False if another process
-    /// has had the lane since.
-    async fn keep_lane(&mut self, now: i64) -> Result<bool> {
-        let lane = part::lane(self.shift.carrier);
-        let kept = self.means.store.write((lane, self.shift.holder), lease::keep).await?;
-        self.kept_at = now;
-        Ok(kept)
-    }
-
-    fn lost(&self) -> Standing {
-        tracing::warn!(carrier = %self.way.carrier, "another process works for a carrier now");
-        Standing::Lost
-    }
-
-    fn failed(&mut self, now: i64, error: &Error) -> Standing {
-        let since = *self.failing_since.get_or_insert(now);
-        tracing::warn!(carrier = %self.way.carrier, %error, "a carrier's work cannot be recorded; trying again");
-        if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
-    }
-
-    /// What could not be recorded comes first the next time.
-    fn keep(&mut self, mut left: Said) {
-        let later = std::mem::take(&mut self.said);
-        left.answers.extend(later.answers);
-        left.back.extend(later.back);
-        left.doubtful.extend(later.doubtful);
-        left.receipts.extend(later.receipts);
-        left.handles.extend(later.handles);
-        left.texts.extend(later.texts);
-        self.said = left;
-    }
-
-    /// Says that the carrier is down when it has been alone for long, and lets others take what waits.
-    async fn watch(&mut self, now: i64) -> Result<()> {
-        let alone = self.alone_since.is_some_and(|since| now.saturating_sub(since) >= DOWN_US);
-        if alone != self.is_down {
-            let noted: Result<()> = self.means.store.write((self.shift, alone), carrier::note).await;
-            noted?;
-            self.is_down = alone;
-            if alone {
-                tracing::warn!(carrier = %self.way.carrier, "a carrier is down; others take its numbers, where there are any");
-            } else {
-                tracing::info!(carrier = %self.way.carrier, "a carrier is up again");
-            }
-        }
-        if self.is_down {
-            let mut after = PartId::from([0; 16]);
-            while let Some(last) = self.means.store.write((self.shift, after), part::reroute).await? {
-                after = last;
-            }
-        }
-        Ok(())
+        });
+        // What could not be recorded comes first the next time.
+        left.append(std::mem::take(&mut self.said));
+        (self.said, self.brought) = (left, behind);
+        self.clerk.end(recorded.and(stored).and(taken)).await
     }
 
     fn pause(&self) -> Duration {
-        let now = self.means.clock.now_us();
+        let now = self.clerk.now();
         let next = self.pace.next_at(now).map_or(i64::MAX, |at| at.saturating_sub(now).max(1_000));
         Duration::from_micros(next.unsigned_abs()).min(IDLE)
     }
 
     /// How many parts may be taken now.
-    fn room(&mut self, now: i64) -> usize {
+    fn room(&mut self) -> usize {
+        let now = self.clerk.now();
         let window = self.way.settings.window;
         let lines = self.lines.iter().filter(|line| line.is_up && line.can_submit);
         let free = lines.map(|line| window.saturating_sub(line.unanswered)).sum::<usize>();
@@ -385,7 +246,7 @@ impl Desk {
 
     fn submit(&mut self, part: Part) {
         let window = self.way.settings.window;
-        let Some(message) = words::submission(&part, &self.way.settings, self.means.clock.now_us()) else {
+        let Some(message) = words::submission(&part, &self.way.settings, self.clerk.now()) else {
             let answer = part::Answer::Refused { reason: Reason::Rejected, error: None };
             self.said.answers.push((part, answer));
             return;
@@ -424,7 +285,7 @@ impl Desk {
 
     /// Takes in what a link tells.
     pub fn note(&mut self, note: Note) {
-        let now = self.means.clock.now_us();
+        let now = self.clerk.now();
         match note {
             Note::Up(line) => {
                 if let Some(line) = self.lines.get_mut(line) {
@@ -455,7 +316,7 @@ impl Desk {
             Note::Delivered(line, handle, message) => self.delivered(line, handle, &message),
         }
         let is_alone = !self.lines.iter().any(|line| line.is_up && line.can_submit);
-        self.alone_since = if is_alone { self.alone_since.or(Some(now)) } else { None };
+        self.clerk.away_since = if is_alone { self.clerk.away_since.or(Some(now)) } else { None };
     }
 
     fn doubt(&mut self, id: PartId) {
@@ -488,13 +349,13 @@ impl Desk {
     }
 
     fn delivered(&mut self, line: usize, handle: Handle, message: &ShortMessage) {
-        match words::delivered(message, &self.way.settings, self.shift.carrier) {
+        match words::delivered(message, &self.way.settings, self.clerk.shift.carrier) {
             Delivered::Receipt(receipt) => {
-                self.said.receipts.push(receipt);
-                self.said.handles.push((line, handle));
+                self.brought.receipts.push(receipt);
+                self.brought.handles.push((line, handle));
             }
-            Delivered::Text(text) => self.said.texts.push(((line, handle), Text::Whole(text))),
-            Delivered::Fragment(part) => self.said.texts.push(((line, handle), Text::Part(*part))),
+            Delivered::Text(text) => self.brought.texts.push(((line, handle), Text::Whole(text))),
+            Delivered::Fragment(part) => self.brought.texts.push(((line, handle), Text::Part(*part))),
             Delivered::Nowhere => {
                 tracing::warn!(carrier = %self.way.carrier, "a carrier brought a text to what is no number");
                 self.tell(line, Command::Acknowledge(handle, true));
@@ -521,70 +382,32 @@ async fn take(store: &Store, text: Text) -> Result<()> {
     Ok(())
 }
 
-/// Records what was said; what could not be recorded comes back, with the handles of what was.
-async fn record(
+/// Stores receipts and texts; what could not be stored comes back, with the handles of what was.
+async fn store_brought(
     store: &Store,
-    shift: Shift,
-    doubt: Doubt,
-    mut said: Said,
-) -> (Said, Vec<(usize, Handle)>, Result<()>) {
-    if said.is_empty() {
-        return (said, Vec::new(), Ok(()));
+    carrier: CarrierId,
+    mut brought: Brought,
+) -> (Brought, Vec<(usize, Handle)>, Result<()>) {
+    let (mut handles, mut outcome) = (Vec::new(), Ok(()));
+    if !brought.receipts.is_empty() {
+        match store.write((carrier, brought.receipts.clone()), receipt::heard).await {
+            Ok(_) => {
+                brought.receipts.clear();
+                handles = std::mem::take(&mut brought.handles);
+            }
+            Err(error) => outcome = Err(error),
+        }
     }
-    let answers = async {
-        if said.answers.is_empty() {
-            return Ok(());
-        }
-        store.write((shift, said.answers.clone()), part::answered).await
-    };
-    let back = async {
-        if said.back.is_empty() {
-            return Ok(());
-        }
-        store.write((shift, said.back.clone()), part::put_back).await
-    };
-    let doubtful = async {
-        if said.doubtful.is_empty() {
-            return Ok(());
-        }
-        let parts = Some(said.doubtful.clone());
-        store.write(InDoubt { shift, parts, doubt }, part::resolve).await.map(drop)
-    };
-    let receipts = async {
-        if said.receipts.is_empty() {
-            return Ok(());
-        }
-        store.write((shift.carrier, said.receipts.clone()), receipt::heard).await.map(drop)
-    };
-    let (answers, back, doubtful, receipts): (Result<()>, Result<()>, Result<()>, Result<()>) =
-        tokio::join!(answers, back, doubtful, receipts);
-    let mut outcome: Result<()> = Ok(());
-    let mut done = |result: Result<()>| {
-        let is_done = result.is_ok();
-        if let Err(error) = result {
-            outcome = Err(error);
-        }
-        is_done
-    };
-    if done(answers) {
-        said.answers.clear();
-    }
-    if done(back) {
-        said.back.clear();
-    }
-    if done(doubtful) {
-        said.doubtful.clear();
-    }
-    let mut handles = if done(receipts) {
-        said.receipts.clear();
-        std::mem::take(&mut said.handles)
-    } else {
-        Vec::new()
-    };
-    let texts = std::mem::take(&mut said.texts);
+    let texts = std::mem::take(&mut brought.texts);
     let taken = futures_util::future::join_all(texts.iter().map(|(_, text)| take(store, text.clone()))).await;
     for (text, taken) in texts.into_iter().zip(taken) {
-        if done(taken) { handles.push(text.0) } else { said.texts.push(text) }
+        match taken {
+            Ok(()) => handles.push(text.0),
+            Err(error) => {
+                brought.texts.push(text);
+                outcome = Err(error);
+            }
+        }
     }
-    (said, handles, outcome)
+    (brought, handles, outcome)
 }

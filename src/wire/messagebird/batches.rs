@@ -82,7 +82,7 @@ async fn create(
         return Err(Violation::new("messages", Code::TooMany(MESSAGES_MAX)).into());
     }
     let plans = plans(&state, caller, elements).await?;
-    let networks = state.terms.networks.all(&state.store).await?;
+    let networks = state.terms.networks(&state.store).await?;
     // A bare array, as the documentation describes it.
     let body = move |messages: Vec<message::Message>| -> Vec<MessageBody> {
         messages.into_iter().map(|message| MessageBody::new(message, &origin, &networks)).collect()

@@ -305,6 +305,6 @@ async fn messages(
     let page: Page = page::of(&query)?;
     let (number, listing) = archive::of_contact(&state.store, caller.scope, id, page).await?;
     let number = number.to_string();
-    let networks = state.terms.networks.all(&state.store).await?;
+    let networks = state.terms.networks(&state.store).await?;
     Ok(Json(super::messages::envelope(&origin, &networks, &[("recipient", &number)], page, listing)))
 }

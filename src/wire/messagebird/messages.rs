@@ -422,7 +422,7 @@ async fn create(
 ) -> Result<Response, Refusal> {
     let terms = state.terms.of(&state.store, caller.scope.account).await?;
     let draft = read(&attributes, &reading(&state, &terms))?;
-    let networks = state.terms.networks.all(&state.store).await?;
+    let networks = state.terms.networks(&state.store).await?;
     let plan = message::plan(&state.store, &terms, draft, state.options.recipients_max).await?;
     if caller.is_test {
         let made = rehearse(&state.store, plan.free(), message::accept).await?;
@@ -525,7 +525,7 @@ async fn list(
         None => Listing { items: Vec::new(), total: 0 },
     };
     let shown: Vec<(&str, &str)> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let networks = state.terms.networks.all(&state.store).await?;
+    let networks = state.terms.networks(&state.store).await?;
     Ok(Json(envelope(&origin, &networks, &shown, page, listing)))
 }
 
@@ -555,7 +555,7 @@ async fn view(
     Path(id): Path<String>,
 ) -> Result<Json<MessageBody>, Refusal> {
     let message = archive::find(&state.store, caller.scope, message_id(&id)?).await?;
-    let networks = state.terms.networks.all(&state.store).await?;
+    let networks = state.terms.networks(&state.store).await?;
     Ok(Json(MessageBody::new(message, &origin, &networks)))
 }
 

@@ -88,13 +88,12 @@ fn doubt(given: &mut BTreeMap<PartId, Given>, truth: &mut Truth, part: PartId) {
 impl Post {
     fn new(ground: &Ground, smsc: &Smsc, holder: Holder) -> Self {
         let Ground { store, clock, .. } = ground;
-        let means =
-            Means { store: store.clone(), clock: clock.clone(), wake: Wake::default(), holder, tls: None };
+        let means = Means { store: store.clone(), clock: clock.clone(), wake: Wake::default(), holder };
         let mut settings = smsc.settings.clone();
         if ground.plant == Plant::ResendAlways {
             settings.doubt = Doubt::Resend;
         }
-        let desk = Desk::new(means, &smsc.carrier, settings, "secret");
+        let desk = Desk::new(means, &smsc.carrier, settings, "secret", None);
         Post { desk, links: Vec::new(), has_begun: false, given: BTreeMap::new() }
     }
 

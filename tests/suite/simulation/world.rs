@@ -327,7 +327,7 @@ impl World {
         let lane = self.ground.dice.pick(&lanes);
         let taken = store.write((lane, self.nodes[at].holder), callback::take).await.expect("a lane");
         let Some(Batch { due, messages, time_zone, standing, .. }) = taken else { return };
-        let networks = self.book.networks.all(&store).await.expect("networks");
+        let networks = self.book.networks(&store).await.expect("networks");
         let mut attempts = Vec::new();
         for (due, message) in due.into_iter().zip(messages) {
             let rendered = match (&due.rendered, &message) {

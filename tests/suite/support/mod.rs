@@ -30,10 +30,11 @@ use rookery::core::schema::MIGRATIONS;
 use rookery::core::secret::Vault;
 use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
+use rookery::run::clerk::Means;
 use rookery::run::deliver::{Courier, Rota};
 use rookery::run::egress::{self, Egress};
 use rookery::run::post::Post;
-use rookery::run::submit::Desk;
+use rookery::run::simulated::Desk;
 use rookery::run::{changes, grow, sweep};
 use rookery::wire::{Common, Connection, DIALECT, EVENTS, Metrics, Options, Service};
 use serde_json::Value;
@@ -85,7 +86,7 @@ impl TestApp {
             entropy.clone(),
         );
         let holder = Holder([1; 16]);
-        let desk = Desk::new(store.clone(), clock.clone(), Wake::default(), CarrierId(1), holder);
+        let desk = Desk::new(means(&store, &clock, holder), CarrierId(1));
         let courier = Courier {
             store: store.clone(),
             terms: Arc::clone(&common.terms),
@@ -159,8 +160,7 @@ impl TestApp {
         assert!(!taken.expect("the other process works").is_empty());
         self.clock.advance(Duration::from_secs(5));
         let mut desk = self.desk.lock().await;
-        *desk =
-            Desk::new(self.store.clone(), self.clock.clone(), Wake::default(), CarrierId(1), Holder([1; 16]));
+        *desk = Desk::new(means(&self.store, &self.clock, Holder([1; 16])), CarrierId(1));
     }
 
     /// Lets time pass, then does what is due.
@@ -168,6 +168,11 @@ impl TestApp {
         self.clock.advance(time);
         self.settle().await;
     }
+}
+
+/// What a desk works with.
+fn means(store: &Store, clock: &Clock, holder: Holder) -> Means {
+    Means { store: store.clone(), clock: clock.clone(), wake: Wake::default(), holder }
 }
 
 /// A way out that leads to this machine only.
