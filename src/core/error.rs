@@ -131,6 +131,8 @@ pub enum Noun {
     Person,
     /// Who carries channels.
     Transport,
+    /// Whatever a text with a NUL was to find: nothing that is stored holds one.
+    Record,
 }
 
 impl Noun {
@@ -156,6 +158,7 @@ impl Noun {
             Noun::Media => "media",
             Noun::Person => "user",
             Noun::Transport => "transport",
+            Noun::Record => "record",
         }
     }
 }
@@ -200,6 +203,8 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         if error.is_unavailable() {
             Error::Unavailable(error.to_string())
+        } else if matches!(error, store::Error::Nul { .. }) {
+            Error::NotFound(Noun::Record)
         } else {
             Error::Internal(error.to_string())
         }

@@ -318,10 +318,6 @@ impl Service {
         mut parts: request::Parts,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
-        if !surface.is_messagebird() && parts.uri.path().contains("%00") {
-            // Nothing is called so, and one of the engines cannot even look for it.
-            return Err(Refusal::NoSuchPath);
-        }
         let (router, scheme) = match surface {
             Surface::System => {
                 let body = if carrier_reports::is_called(parts.uri.path()) {

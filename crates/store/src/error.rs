@@ -42,6 +42,13 @@ pub enum Error {
         /// How many came.
         given: usize,
     },
+    /// A text with a NUL, which `PostgreSQL` cannot hold and so neither engine is asked about: whoever
+    /// looks for one finds nothing.
+    #[error("{at}: a text with a NUL")]
+    Nul {
+        /// The statement.
+        at: &'static str,
+    },
     /// A column does not have the type or the width that the program reads, or there are more or
     /// fewer columns than it reads.
     #[error("{at}: {why}")]

@@ -8,7 +8,7 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::env::Entropy;
-use crate::value::{FromRow, Param};
+use crate::value::{FromRow, Param, Val};
 use crate::{Error, Sql, lite, pg};
 
 /// A connection of either engine.
@@ -71,7 +71,7 @@ impl Rx {
         sql: &'static Sql,
         params: &[&dyn Param],
     ) -> Result<Vec<T>, Error> {
-        self.sound()?;
+        self.fit(sql, params)?;
         self.wrote |= !sql.reads();
         let rows = match &mut self.link {
             Link::Lite(conn) => conn.rows(sql, params),
@@ -88,9 +88,9 @@ impl Rx {
         items: &'i [I],
         params: impl Fn(&'i I) -> [&'i dyn Param; N],
     ) -> Result<Vec<Vec<T>>, Error> {
-        self.sound()?;
-        self.wrote |= !sql.reads();
         let each: Vec<_> = items.iter().map(params).collect();
+        each.iter().try_for_each(|params| self.fit(sql, params))?;
+        self.wrote |= !sql.reads();
         let rows = match &mut self.link {
             Link::Lite(conn) => conn.rows_each(sql, &each),
             Link::Pg(conn) => conn.rows_each(sql, &each).await,
@@ -155,6 +155,16 @@ impl Rx {
         self.poison.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether a statement may be run, and with these.
+    fn fit(&mut self, sql: &'static Sql, params: &[&dyn Param]) -> Result<(), Error> {
+        self.sound()?;
+        let has_nul = |param: &&dyn Param| matches!(param.val(), Val::Text(text) if text.contains('\0'));
+        if params.iter().any(has_nul) {
+            return self.note(Err(Error::Nul { at: sql.at }));
+        }
+        Ok(())
+    }
+
     fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result {
             self.poison.get_or_insert_with(|| error.clone());
@@ -189,7 +199,7 @@ impl Tx {
 
     /// Runs a statement now and tells the number of rows it changed.
     pub async fn exec(&mut self, sql: &'static Sql, params: &[&dyn Param]) -> Result<u64, Error> {
-        self.sound()?;
+        self.fit(sql, params)?;
         let count = match &mut self.rx.link {
             Link::Lite(conn) => conn.exec(sql, params),
             Link::Pg(conn) => conn.exec(sql, params).await,
@@ -206,8 +216,8 @@ impl Tx {
         items: &'i [I],
         params: impl Fn(&'i I) -> [&'i dyn Param; N],
     ) -> Result<Vec<u64>, Error> {
-        self.sound()?;
         let each: Vec<_> = items.iter().map(params).collect();
+        each.iter().try_for_each(|params| self.fit(sql, params))?;
         let counts = match &mut self.rx.link {
             Link::Lite(conn) => conn.exec_each(sql, &each),
             Link::Pg(conn) => conn.exec_each(sql, &each).await,
@@ -220,7 +230,7 @@ impl Tx {
     /// later statement or with the commit: a unit of `put`s costs no round trip of its own, and an
     /// error may show up at a later statement, or as the unit's.
     pub async fn put(&mut self, sql: &'static Sql, params: &[&dyn Param]) -> Result<(), Error> {
-        self.sound()?;
+        self.fit(sql, params)?;
         self.wrote = true;
         let sent = match &mut self.rx.link {
             Link::Lite(conn) => conn.exec(sql, params).map(drop),

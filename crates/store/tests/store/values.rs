@@ -10,6 +10,7 @@ both! {
     parameters_are_numbered
     rows_are_read_whole
     the_number_of_parameters
+    a_nul_is_refused
     overflow
     kinds_are_not_mixed
     text_is_ordered_by_bytes
@@ -110,6 +111,24 @@ async fn overflow(db: Db) {
     assert!(matches!(store.write((), store_it).await, Err(Error::Overflow { .. })));
     let put = async |tx: &mut Tx, (): &()| tx.put(sql!("UPDATE account SET held = id + 1"), &[]).await;
     assert!(matches!(store.write((), put).await, Err(Error::Overflow { .. })));
+}
+
+async fn a_nul_is_refused(db: Db) {
+    let store = db.store().await;
+    store.write(1, create).await.unwrap();
+    let find = async |rx: &mut Rx, name: &String| {
+        rx.maybe::<i64>(sql!("SELECT id FROM account WHERE name = $1"), &[name]).await
+    };
+    let rename =
+        async |tx: &mut Tx, name: &String| tx.put(sql!("UPDATE account SET name = $1"), &[name]).await;
+    let each = async |tx: &mut Tx, names: &Vec<String>| {
+        tx.exec_each(sql!("UPDATE account SET name = $1"), names, |name| [name]).await
+    };
+    let nul = || "a\0".to_owned();
+    assert!(matches!(store.read(nul(), find).await, Err(Error::Nul { .. })));
+    assert!(matches!(store.write(nul(), rename).await, Err(Error::Nul { .. })));
+    assert!(matches!(store.write(vec!["b".to_owned(), nul()], each).await, Err(Error::Nul { .. })));
+    assert_eq!(store.read("b".to_owned(), find).await, Ok(None), "nothing is kept of such a unit");
 }
 
 async fn kinds_are_not_mixed(db: Db) {
