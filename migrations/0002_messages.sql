@@ -108,7 +108,8 @@ CREATE TABLE part (
     expires BIGINT NOT NULL,
     PRIMARY KEY (carrier, id)
 ) CLUSTERED;
-CREATE INDEX part_waiting ON part (carrier, id) WHERE marked = 0;
+-- What waits, and what was handed over and is not answered.
+CREATE INDEX part_open ON part (carrier, id) WHERE reference IS NULL AND marked >= 0;
 CREATE INDEX part_parked ON part (account, id) WHERE marked = -1;
 CREATE UNIQUE INDEX part_by_reference ON part (carrier, reference) WHERE reference IS NOT NULL;
 CREATE INDEX part_by_expiry ON part (expires);

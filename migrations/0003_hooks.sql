@@ -60,6 +60,7 @@ ALTER TABLE messaging ADD COLUMN start_words TEXT;
 -- The key that callbacks will be signed with, and from when on.
 ALTER TABLE signing_key ADD COLUMN next BYTEA;
 ALTER TABLE signing_key ADD COLUMN next_at BIGINT;
+CREATE INDEX signing_key_to_come ON signing_key (next_at) WHERE next_at IS NOT NULL;
 
 -- Global: lanes of the outbox whose calls fail at present. A lane that is paused is tried by one call at its next probe.
 CREATE TABLE endpoint (

@@ -12,7 +12,7 @@ use super::network::Networks;
 use super::rendered::Rendered;
 use super::signing_key::{self, Sealed};
 use super::words::words;
-use super::{Error, Result, Scope, Timestamp, account, callback_log, event, lease, smpp_outbox};
+use super::{Result, Scope, Timestamp, account, callback_log, event, lease, smpp_outbox};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -48,9 +48,6 @@ pub const EVENT_SCHEDULE: [i64; 28] = [
 const JITTER_PERCENT: i64 = 20;
 /// Callbacks that one unit reads or records.
 pub const BATCH: i64 = 128;
-/// While its account is suspended a callback is looked at again after this time.
-const SUSPENDED_US: i64 = 5_000_000;
-
 /// What a callback is about.
 #[derive(Debug, Clone)]
 pub struct About {
@@ -161,31 +158,45 @@ impl FromRow for Due {
     }
 }
 
-/// Lanes that have something due, after a lane; at most 64.
-pub async fn due_lanes(rx: &mut Rx, after: &Lane) -> Result<Vec<Lane>> {
+/// A lane that has something open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Which.
+    pub lane: Lane,
+    /// Whether something of it may be sent now.
+    pub is_due: bool,
+}
+
+impl FromRow for Seen {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Seen { lane: Lane(row.next()?), is_due: row.next()? })
+    }
+}
+
+/// Lanes that one read looks at.
+pub const SEEN: i64 = 128;
+
+/// The next [`SEEN`] lanes that have something open, after a lane, in their order.
+pub async fn open_lanes(rx: &mut Rx, after: &Lane) -> Result<Vec<Seen>> {
     // All tenants: lanes are everybody's. One step of the recursion finds the next lane in the index.
     let now: Timestamp = rx.now();
-    let lanes: Vec<Vec<u8>> = rx
+    Ok(rx
         .all(
             sql!(
-                "WITH RECURSIVE next (lane) AS (
-                     SELECT * FROM (SELECT lane FROM callback WHERE open AND lane > $1 ORDER BY lane LIMIT 1) first
+                "WITH RECURSIVE next (lane, step) AS (
+                     SELECT lane, 1 FROM (SELECT lane FROM callback WHERE open AND lane > $1 ORDER BY lane LIMIT 1) first
                      UNION ALL
-                     SELECT (SELECT c.lane FROM callback c WHERE c.open AND c.lane > next.lane ORDER BY c.lane LIMIT 1)
-                     FROM next WHERE next.lane IS NOT NULL
+                     SELECT (SELECT c.lane FROM callback c WHERE c.open AND c.lane > next.lane ORDER BY c.lane LIMIT 1), step + 1
+                     FROM next WHERE next.lane IS NOT NULL AND step < $3
                  )
-                 SELECT lane FROM next WHERE lane IS NOT NULL AND EXISTS (
-                     SELECT 1 FROM callback c WHERE c.open AND c.lane = next.lane AND c.due <= $2)
+                 SELECT lane,
+                     EXISTS (SELECT 1 FROM callback c WHERE c.open AND c.lane = next.lane AND c.due <= $2)
                      AND NOT EXISTS (SELECT 1 FROM endpoint e WHERE e.lane = next.lane AND e.probe > $2)
-                 LIMIT 64"
+                 FROM next WHERE lane IS NOT NULL ORDER BY lane"
             ),
-            &[&after.0, &now],
+            &[&after.0, &now, &SEEN],
         )
-        .await?;
-    let known = lanes.into_iter().map(|bytes| bytes.try_into().map(Lane));
-    known
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|_| Error::Internal("a lane of another length".into()))
+        .await?)
 }
 
 /// What a lane's callbacks are sent with.
@@ -205,10 +216,11 @@ pub struct Batch {
     pub time_zone: String,
     /// How the lane's endpoint stands.
     pub standing: Standing,
+    /// Whether the account is suspended: what is due waits until it is not.
+    pub is_suspended: bool,
 }
 
-/// Takes a lane and reads what is due in it; `None` if another process has the lane. What is due of a suspended account is
-/// put off.
+/// Takes a lane and reads what is due in it; `None` if another process has the lane.
 pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option<Batch>> {
     // All tenants: a lane is one account's; its rows say whose.
     if !lease::take(tx, &(*lane, *holder)).await? {
@@ -229,12 +241,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
         return Ok(Some(Batch::default()));
     };
     if account::is_suspended(tx, &scope).await? {
-        tx.put(
-            sql!("UPDATE callback SET due = $3 WHERE open AND lane = $1 AND due <= $2"),
-            &[&lane.0, &now, &now.0.saturating_add(SUSPENDED_US)],
-        )
-        .await?;
-        return Ok(Some(Batch::default()));
+        return Ok(Some(Batch { is_suspended: true, ..Batch::default() }));
     }
     // What is rendered already needs none; and one that its account deleted may be gone by now: nothing can be told of it
     // any more.
@@ -251,7 +258,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
     let signing_key = signing_key::of(tx, &scope).await?;
     let super::terms::Messaging { legacy_signature: legacy, time_zone, .. } =
         super::terms::messaging(tx, &scope).await?;
-    Ok(Some(Batch { due, messages, events, signing_key, legacy, time_zone, standing }))
+    Ok(Some(Batch { due, messages, events, signing_key, legacy, time_zone, standing, is_suspended: false }))
 }
 
 /// How callbacks look on the wire: given by whoever knows the vendor, so that nothing here does.

@@ -6,7 +6,7 @@
 use super::carrier::CarrierId;
 use super::inbound::{self, Inbound, Taken};
 use super::phone::{Msisdn, Originator};
-use super::{Result, Timestamp};
+use super::{Result, Timestamp, smpp_carrier};
 use smpp::concatenation::{Part, join};
 use smpp::encoding::{Coding, Content, DefaultAlphabet};
 use smpp::short_message::Place;
@@ -148,6 +148,11 @@ pub async fn take_incomplete(tx: &mut Tx, (): &()) -> Result<bool> {
         .await?;
     let Some((carrier, from, receiver, reference, total)) = oldest else { return Ok(false) };
     let stored = parts(tx, carrier, &from, &receiver, (reference, total)).await?;
+    if stored.is_empty() {
+        // Another sweep has taken it while this one waited for its rows.
+        return Ok(true);
+    }
+    let alphabet = smpp_carrier::alphabet(tx, carrier).await?;
     let mut body = String::new();
     let mut next = 1;
     for part in stored {
@@ -155,7 +160,7 @@ pub async fn take_incomplete(tx: &mut Tx, (): &()) -> Result<bool> {
             body.push_str(MISSING);
         }
         next = part.place.number.saturating_add(1);
-        let coding = Coding::of(part.data_coding, DefaultAlphabet::default());
+        let coding = Coding::of(part.data_coding, alphabet);
         body.push_str(&text(coding.read(&part.octets, usize::from(part.header))));
     }
     if i64::from(next) <= total {

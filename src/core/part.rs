@@ -29,6 +29,8 @@ pub const BATCH: usize = 128;
 pub const WHOLE: i64 = 0;
 /// A receipt may come this much later than the validity that was asked for.
 const GRACE_US: i64 = 600 * 1_000_000;
+/// What a removed carrier was given may still be answered for so long.
+const ANSWERS_WITHIN_US: i64 = 60 * 1_000_000;
 /// The mark of a part that waits for its account to be resumed.
 const PARKED: i64 = -1;
 
@@ -179,8 +181,18 @@ async fn on_shift(tx: &mut Tx, shift: &Shift) -> Result<()> {
     if lease::take(tx, &(lane(shift.carrier), shift.holder)).await? { Ok(()) } else { Err(lost()) }
 }
 
-/// Takes the next waiting parts, marked as handed over from now on. Those of suspended accounts are put aside.
-pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Part>> {
+/// What a carrier is given next.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Marked as handed over from now on, in the order of the lane.
+    pub parts: Vec<Part>,
+    /// How many were met beside them and may not be sent: those of suspended accounts, and to who has opted out since.
+    /// Behind them there may be more.
+    pub aside: usize,
+}
+
+/// Takes the next waiting parts. Those of suspended accounts are put aside.
+pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Claimed> {
     // All tenants: a carrier's lane is everybody's, in the order of time.
     on_shift(tx, shift).await?;
     let most = i64::try_from(*most).unwrap_or(i64::MAX);
@@ -190,8 +202,8 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
             sql!(
                 "UPDATE part SET marked = CASE WHEN EXISTS (SELECT 1 FROM account a
                      WHERE a.id IN (part.account, part.root) AND a.status = 'suspended') THEN -1 ELSE CAST($3 AS BIGINT) END
-                 WHERE carrier = $1 AND marked = 0 AND id IN (
-                     SELECT id FROM part WHERE carrier = $1 AND marked = 0 ORDER BY id LIMIT $2)
+                 WHERE carrier = $1 AND marked = 0 AND id IN (SELECT id FROM part
+                     WHERE carrier = $1 AND marked = 0 AND reference IS NULL AND marked >= 0 ORDER BY id LIMIT $2)
                  RETURNING id, marked"
             ),
             &[&shift.carrier, &most, &now],
@@ -199,7 +211,9 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
         .await?;
     let taken: HashSet<PartId> =
         marked.iter().filter(|(_, mark)| *mark != PARKED).map(|(id, _)| *id).collect();
-    let (Some(first), Some(last)) = (taken.iter().min(), taken.iter().max()) else { return Ok(Vec::new()) };
+    let (Some(first), Some(last)) = (taken.iter().min(), taken.iter().max()) else {
+        return Ok(Claimed { parts: Vec::new(), aside: marked.len() });
+    };
     let parts: Vec<Part> = tx
         .all(
             sql!(
@@ -213,7 +227,8 @@ pub async fn claim(tx: &mut Tx, (shift, most): &(Shift, usize)) -> Result<Vec<Pa
         .await?;
     // One that an earlier turn of the same microsecond has marked is not this turn's.
     let claimed = parts.into_iter().filter(|part| taken.contains(&part.id)).collect();
-    drop_opted_out(tx, shift.carrier, claimed).await
+    let parts = drop_opted_out(tx, shift.carrier, claimed).await?;
+    Ok(Claimed { aside: marked.len() - parts.len(), parts })
 }
 
 /// Ends parts to those who have opted out since their message was accepted; answers the others. Their price is released.
@@ -262,7 +277,7 @@ pub async fn take_back(tx: &mut Tx, shift: &Shift) -> Result<bool> {
         .exec(
             sql!(
                 "UPDATE part SET marked = 0 WHERE carrier = $1 AND id IN (SELECT id FROM part
-                     WHERE carrier = $1 AND marked > 0 AND reference IS NULL ORDER BY id LIMIT $2)"
+                     WHERE carrier = $1 AND marked > 0 AND reference IS NULL AND marked >= 0 ORDER BY id LIMIT $2)"
             ),
             &[&shift.carrier, &some],
         )
@@ -320,9 +335,9 @@ pub async fn answered(tx: &mut Tx, (shift, answers): &(Shift, Vec<(Part, Answer)
         }
     }
     receipt::finish(tx, shift.carrier, &refused, &mut money).await?;
-    money.apply(tx).await?;
     let references: Vec<&String> = accepted.iter().map(|(_, reference)| *reference).collect();
-    receipt::catch_up(tx, shift.carrier, &references).await
+    receipt::catch_up(tx, shift.carrier, &references, &mut money).await?;
+    money.apply(tx).await
 }
 
 /// Lets parts wait again that their carrier did not want just now.
@@ -367,7 +382,8 @@ pub async fn resolve(tx: &mut Tx, InDoubt { shift, parts, doubt }: &InDoubt) -> 
         None => {
             tx.all(
                 sql!(
-                    "SELECT id FROM part WHERE carrier = $1 AND marked > 0 AND reference IS NULL ORDER BY id LIMIT $2"
+                    "SELECT id FROM part WHERE carrier = $1 AND marked > 0 AND reference IS NULL AND marked >= 0
+                     ORDER BY id LIMIT $2"
                 ),
                 &[&shift.carrier, &some],
             )
@@ -431,7 +447,8 @@ async fn move_on(tx: &mut Tx, carrier: CarrierId, after: PartId, alike: bool) ->
             sql!(
                 "SELECT id, msisdn, number, EXISTS (SELECT 1 FROM message m
                      WHERE m.root = part.root AND m.account = part.account AND m.id = part.message AND m.parts > 1)
-                 FROM part WHERE carrier = $1 AND id > $2 AND marked = 0 ORDER BY id LIMIT $3 FOR UPDATE"
+                 FROM part WHERE carrier = $1 AND id > $2 AND marked = 0 AND reference IS NULL AND marked >= 0
+                 ORDER BY id LIMIT $3 FOR UPDATE"
             ),
             &[&carrier, &after, &some],
         )
@@ -484,15 +501,21 @@ pub async fn abandon(tx: &mut Tx, (): &()) -> Result<bool> {
             &[],
         )
         .await?;
+    let now: Timestamp = tx.now();
     let mut more = false;
     for carrier in gone {
         more |= move_on(tx, carrier, PartId::from([0; 16]), false).await?.is_some();
         let lost: Vec<PartId> = tx
             .all(
                 sql!(
-                    "SELECT id FROM part WHERE carrier = $1 AND marked > 0 AND reference IS NULL ORDER BY id LIMIT $2"
+                    "SELECT id FROM part WHERE carrier = $1 AND marked > 0 AND marked < $3 AND reference IS NULL
+                     AND marked >= 0 ORDER BY id LIMIT $2"
                 ),
-                &[&carrier, &i64::try_from(BATCH).unwrap_or(i64::MAX)],
+                &[
+                    &carrier,
+                    &i64::try_from(BATCH).unwrap_or(i64::MAX),
+                    &now.0.saturating_sub(ANSWERS_WITHIN_US),
+                ],
             )
             .await?;
         give_up(tx, carrier, &lost).await?;
@@ -544,28 +567,38 @@ pub async fn expire(tx: &mut Tx, (): &()) -> Result<bool> {
     Ok(over.len() == BATCH)
 }
 
-/// Lets parts go on whose accounts may act again; answers whether there may be more.
+/// Lets parts go on of an account that may act again; answers whether there may be more.
 pub async fn unpark(tx: &mut Tx, (): &()) -> Result<bool> {
-    // All tenants: the sweep works for everybody.
-    let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let free: Vec<(CarrierId, PartId)> = tx
-        .all(
+    // All tenants: the sweep works for everybody. One step of the recursion finds the next account in the index.
+    let free: Option<AccountId> = tx
+        .maybe(
             sql!(
-                "SELECT p.carrier, p.id FROM part p JOIN account a ON a.id = p.account JOIN account r ON r.id = p.root
-                 WHERE p.marked = -1 AND a.status <> 'suspended' AND r.status <> 'suspended'
-                 ORDER BY p.account, p.id LIMIT $1"
+                "WITH RECURSIVE next (account) AS (
+                     SELECT * FROM (SELECT account FROM part WHERE marked = -1 ORDER BY account LIMIT 1) first
+                     UNION ALL
+                     SELECT (SELECT p.account FROM part p WHERE p.marked = -1 AND p.account > next.account
+                             ORDER BY p.account LIMIT 1)
+                     FROM next WHERE next.account IS NOT NULL
+                 )
+                 SELECT account FROM next WHERE account IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM account a JOIN account r ON r.id = a.root
+                     WHERE a.id = next.account AND 'suspended' IN (a.status, r.status)) LIMIT 1"
             ),
-            &[&some],
+            &[],
         )
         .await?;
-    for (carrier, id) in &free {
-        tx.put(
-            sql!("UPDATE part SET marked = 0 WHERE carrier = $1 AND id = $2 AND marked = -1"),
-            &[carrier, id],
-        )
-        .await?;
-    }
-    Ok(free.len() == BATCH)
+    let Some(account) = free else { return Ok(false) };
+    let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    tx.exec(
+        sql!(
+            "UPDATE part SET marked = 0 WHERE account = $1 AND marked = -1 AND id IN (
+                 SELECT id FROM part WHERE account = $1 AND marked = -1 ORDER BY id LIMIT $2)"
+        ),
+        &[&account, &some],
+    )
+    .await?;
+    // Of this account, or of the next.
+    Ok(true)
 }
 
 /// What a carrier has accepted and not finished, in the order of its lane, after a part: for one that lives in this

@@ -35,14 +35,19 @@ pub struct Receipt {
 
 /// Records receipts; answers how many were about nothing known: late ones, or told twice.
 pub async fn reported(tx: &mut Tx, (carrier, receipts): &(CarrierId, Vec<Receipt>)) -> Result<usize> {
-    Ok(report_all(tx, *carrier, receipts).await?.len())
+    let mut money = Settlement::default();
+    let unknown = report_all(tx, *carrier, receipts, &mut money).await?.len();
+    money.apply(tx).await?;
+    Ok(unknown)
 }
 
 /// Records receipts of a carrier that may report on a part before its answer names it: what is about nothing known is kept
 /// until it is; answers how many those were.
 pub async fn heard(tx: &mut Tx, (carrier, receipts): &(CarrierId, Vec<Receipt>)) -> Result<usize> {
     // All tenants: a receipt finds its message by the carrier's reference.
-    let unknown = report_all(tx, *carrier, receipts).await?;
+    let mut money = Settlement::default();
+    let unknown = report_all(tx, *carrier, receipts, &mut money).await?;
+    money.apply(tx).await?;
     let now: Timestamp = tx.now();
     for Receipt { reference, outcome } in &unknown {
         tx.put(
@@ -63,9 +68,9 @@ async fn report_all<'r>(
     tx: &mut Tx,
     carrier: CarrierId,
     receipts: &'r [Receipt],
+    money: &mut Settlement,
 ) -> Result<Vec<&'r Receipt>> {
     // All tenants: a receipt finds its message by the carrier's reference.
-    let mut money = Settlement::default();
     let found: Vec<Option<Part>> = tx
         .maybe_each(
             sql!("SELECT ", COLUMNS, " WHERE p.carrier = $1 AND p.reference = $2"),
@@ -81,8 +86,7 @@ async fn report_all<'r>(
             Some(part) => buffered(tx, part, *outcome).await?,
         }
     }
-    finish(tx, carrier, &finished, &mut money).await?;
-    money.apply(tx).await?;
+    finish(tx, carrier, &finished, money).await?;
     Ok(unknown)
 }
 
@@ -96,7 +100,12 @@ impl FromRow for Receipt {
 }
 
 /// Applies what was said before these references were known.
-pub(super) async fn catch_up(tx: &mut Tx, carrier: CarrierId, references: &[&String]) -> Result<()> {
+pub(super) async fn catch_up(
+    tx: &mut Tx,
+    carrier: CarrierId,
+    references: &[&String],
+    money: &mut Settlement,
+) -> Result<()> {
     // All tenants: a receipt finds its message by the carrier's reference.
     let any: Option<i64> =
         tx.maybe(sql!("SELECT carrier FROM early WHERE carrier = $1 LIMIT 1"), &[&carrier]).await?;
@@ -113,37 +122,62 @@ pub(super) async fn catch_up(tx: &mut Tx, carrier: CarrierId, references: &[&Str
         )
         .await?;
     let early: Vec<Receipt> = early.into_iter().flatten().collect();
-    report_all(tx, carrier, &early).await.map(drop)
+    report_all(tx, carrier, &early, money).await.map(drop)
 }
 
 /// What was said early is kept for this time.
 const EARLY_US: i64 = 86_400 * 1_000_000;
+/// A receipt and the answer that names its part may pass each other if their units run at the same time, which they do
+/// for less than this; longer while no sweep ran.
+const PASSING_US: (i64, i64) = (10 * 1_000_000, 900 * 1_000_000);
+/// Early receipts that one look holds against the parts, the latest first.
+const LOOKED_AT: i64 = 10_000;
 
-/// Applies receipts that were kept while their part got its reference elsewhere, and forgets old ones; answers whether
-/// there may be more.
-pub async fn catch_up_all(tx: &mut Tx, (): &()) -> Result<bool> {
+/// Applies receipts that were kept while their part got its reference in a unit beside theirs, far back if `rare`; answers
+/// whether there may be more.
+pub async fn catch_up_all(tx: &mut Tx, rare: &bool) -> Result<bool> {
     // All tenants: the sweep works for everybody.
     let now: Timestamp = tx.now();
     let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let back = if *rare { PASSING_US.1 } else { PASSING_US.0 };
     let known: Vec<(CarrierId, String)> = tx
         .all(
             sql!(
-                "SELECT e.carrier, e.reference FROM early e
+                "SELECT e.carrier, e.reference FROM (SELECT carrier, reference FROM early WHERE received > $1
+                     ORDER BY received DESC LIMIT $2) e
                  JOIN part p ON p.carrier = e.carrier AND p.reference = e.reference
-                 ORDER BY e.carrier, e.reference LIMIT $1"
+                 ORDER BY e.carrier, e.reference LIMIT $3"
             ),
-            &[&some],
+            &[&now.0.saturating_sub(back), &LOOKED_AT, &some],
         )
         .await?;
     let mut by_carrier: BTreeMap<CarrierId, Vec<&String>> = BTreeMap::new();
     for (carrier, reference) in &known {
         by_carrier.entry(*carrier).or_default().push(reference);
     }
+    let mut money = Settlement::default();
     for (carrier, references) in by_carrier {
-        catch_up(tx, carrier, &references).await?;
+        catch_up(tx, carrier, &references, &mut money).await?;
     }
-    tx.put(sql!("DELETE FROM early WHERE received < $1"), &[&now.0.saturating_sub(EARLY_US)]).await?;
+    money.apply(tx).await?;
     Ok(known.len() == BATCH)
+}
+
+/// Forgets receipts about what never got a name; answers whether there may be more.
+pub async fn forget_early(tx: &mut Tx, (): &()) -> Result<bool> {
+    // All tenants: the sweep works for everybody, the oldest first.
+    let now: Timestamp = tx.now();
+    let some = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let gone = tx
+        .exec(
+            sql!(
+                "DELETE FROM early WHERE (carrier, reference) IN (
+                     SELECT carrier, reference FROM early WHERE received < $1 ORDER BY received LIMIT $2)"
+            ),
+            &[&now.0.saturating_sub(EARLY_US), &some],
+        )
+        .await?;
+    Ok(gone == some.unsigned_abs())
 }
 
 /// Removes parts and tells their recipients. Whoever removes a row first decides; its hold ends with it.

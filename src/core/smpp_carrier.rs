@@ -1,12 +1,13 @@
 //! How a carrier is spoken to over SMPP 3.4: the settings of `carrier add --smpp`, with their bounds.
 
-use super::carrier::{Carrier, CarrierKind, Settings};
+use super::carrier::{Carrier, CarrierId, CarrierKind, Settings};
 use super::words::words;
-use super::{Code, Violation};
+use super::{Code, Error, Violation};
 use smpp::concatenation::Method;
 use smpp::encoding::DefaultAlphabet;
 use smpp::receipt::IdForm;
 use std::time::Duration;
+use store::{Rx, sql};
 
 words! {
     /// What becomes of a part of which nobody knows whether the carrier has it: the link broke before its answer came.
@@ -116,6 +117,18 @@ const ALPHABETS: &[(&str, DefaultAlphabet)] = &[
     ("latin1", DefaultAlphabet::Latin1),
     ("ascii", DefaultAlphabet::Ascii),
 ];
+
+/// What a carrier means by `data_coding` 0.
+pub(super) async fn alphabet(rx: &mut Rx, carrier: CarrierId) -> Result<DefaultAlphabet, Error> {
+    let word: Option<String> = rx
+        .maybe(
+            sql!("SELECT value FROM carrier_setting WHERE carrier = $1 AND name = 'alphabet'"),
+            &[&carrier],
+        )
+        .await?;
+    let known = |word: String| ALPHABETS.iter().find(|(name, _)| *name == word);
+    Ok(word.and_then(known).map(|(_, alphabet)| *alphabet).unwrap_or_default())
+}
 
 impl SmppSettings {
     /// Reads the settings; the first that is wrong is told.

@@ -3,7 +3,7 @@
 
 use crate::core::carrier::{self, Carrier};
 use crate::core::lease::{self, Holder};
-use crate::core::part::{self, Answer, BATCH, InDoubt, Part, PartId, Shift};
+use crate::core::part::{self, Answer, BATCH, Claimed, InDoubt, Part, PartId, Shift};
 use crate::core::smpp_carrier::Doubt;
 use crate::core::wake::Wake;
 use crate::core::{Error, Result};
@@ -17,7 +17,7 @@ pub(super) const IDLE: Duration = Duration::from_millis(200);
 pub(super) const OTHERS: Duration = Duration::from_millis(500);
 /// Between two renewals of the lease, which lasts three seconds.
 const KEEPS_US: i64 = 1_000_000;
-/// What is not recorded for so long is left to whoever has the lease by then.
+/// What cannot be recorded for so long, though the database can be reached, is left to whoever begins anew.
 const LOST_US: i64 = 3_000_000;
 /// Out of reach for so long a carrier is down, and others take its numbers.
 pub(super) const DOWN_US: i64 = 5_000_000;
@@ -86,7 +86,16 @@ pub(super) struct Clerk {
     failing_since: Option<i64>,
     /// When the lease was renewed.
     kept_at: i64,
-    rerouted_at: i64,
+    reroute: Reroute,
+}
+
+/// How far the look is whether others take what waits.
+#[derive(Default)]
+struct Reroute {
+    /// The last part that was looked at.
+    after: Option<PartId>,
+    /// When the next look begins.
+    rests_until: i64,
 }
 
 impl Clerk {
@@ -99,7 +108,7 @@ impl Clerk {
             is_down: carrier.down.is_some(),
             failing_since: None,
             kept_at: i64::MIN,
-            rerouted_at: i64::MIN,
+            reroute: Reroute::default(),
             means,
         }
     }
@@ -116,6 +125,9 @@ impl Clerk {
         let carriers: Vec<Carrier> = self.means.store.read((), carrier::all).await?;
         let known = carriers.iter().find(|carrier| carrier.id == shift.carrier);
         self.is_down = known.is_some_and(|carrier| carrier.down.is_some());
+        // One that was down stays so until it is seen to be up; one that was up has some time to show it.
+        let now = self.now();
+        self.away_since = Some(if self.is_down { now.saturating_sub(DOWN_US) } else { now });
         self.failing_since = None;
         // Even a lease that was taken long before this is renewed at once.
         self.kept_at = i64::MIN;
@@ -163,7 +175,14 @@ impl Clerk {
         if room == 0 {
             return Ok(Vec::new());
         }
-        self.means.store.write((self.shift, room.min(BATCH)), part::claim).await
+        loop {
+            let Claimed { parts, aside } =
+                self.means.store.write((self.shift, room.min(BATCH)), part::claim).await?;
+            // What may not be sent does not keep the others waiting until the next cycle.
+            if !parts.is_empty() || aside == 0 {
+                return Ok(parts);
+            }
+        }
     }
 
     /// Records what was said, a batch a unit; what could not be recorded comes back.
@@ -222,7 +241,9 @@ impl Clerk {
             }
             Err(error) => match self.renew(now).await {
                 Ok(false) => self.lost(),
-                _ => self.failed(now, &error),
+                Ok(true) => self.failed(now, &error),
+                // Nobody can be told anything: what is known is kept until somebody can.
+                Err(_) => self.failing(&error),
             },
         }
     }
@@ -233,9 +254,17 @@ impl Clerk {
     }
 
     fn failed(&mut self, now: i64, error: &Error) -> Standing {
+        if matches!(error, Error::Unavailable(_)) {
+            return self.failing(error);
+        }
         let since = *self.failing_since.get_or_insert(now);
+        let standing = self.failing(error);
+        if now.saturating_sub(since) < LOST_US { standing } else { Standing::Lost }
+    }
+
+    fn failing(&self, error: &Error) -> Standing {
         tracing::warn!(carrier = %self.carrier, %error, "a carrier's work cannot be recorded; trying again");
-        if now.saturating_sub(since) < LOST_US { Standing::Failing } else { Standing::Lost }
+        Standing::Failing
     }
 
     async fn watch(&mut self, now: i64) -> Result<()> {
@@ -244,18 +273,19 @@ impl Clerk {
             let noted: Result<()> = self.means.store.write((self.shift, away), carrier::note).await;
             noted?;
             self.is_down = away;
-            self.rerouted_at = i64::MIN;
+            self.reroute = Reroute::default();
             if away {
                 tracing::warn!(carrier = %self.carrier, "a carrier is down; others take its numbers, where there are any");
             } else {
                 tracing::info!(carrier = %self.carrier, "a carrier is up again");
             }
         }
-        if self.is_down && now.saturating_sub(self.rerouted_at) >= REROUTES_US {
-            self.rerouted_at = now;
-            let mut after = PartId::from([0; 16]);
-            while let Some(last) = self.means.store.write((self.shift, after), part::reroute).await? {
-                after = last;
+        if self.is_down && now >= self.reroute.rests_until {
+            // A batch a cycle, so that the carrier's answers are recorded meanwhile.
+            let after = self.reroute.after.take().unwrap_or(PartId::from([0; 16]));
+            self.reroute.after = self.means.store.write((self.shift, after), part::reroute).await?;
+            if self.reroute.after.is_none() {
+                self.reroute.rests_until = now.saturating_add(REROUTES_US);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::Stopped;
 use super::egress::{Egress, Outgoing};
 pub use super::rota::Rota;
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Kind, Signing};
-use crate::core::endpoint::{self, Heard, Turn};
+use crate::core::endpoint::{self, Heard};
 use crate::core::event;
 use crate::core::lease::{self, Holder, Lane};
 use crate::core::message::{Message, MessageId, Status};
@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 /// Between two looks when nobody hints.
 const IDLE: Duration = Duration::from_millis(200);
@@ -38,6 +38,12 @@ const CALLS_MAX: usize = 16;
 const RENEWS: Duration = Duration::from_millis(800);
 /// Batches of one lane before the others get their turn.
 const TURNS_MAX: usize = 8;
+/// A lane that another process has is left alone for this time.
+const OTHERS: Duration = Duration::from_millis(500);
+/// The same for one whose account is suspended, …
+const SUSPENDED: Duration = Duration::from_secs(5);
+/// … and for one whose work failed.
+const FAILED: Duration = Duration::from_secs(1);
 /// Bytes of an answer's body that are kept in the log.
 const SAID_MAX: usize = 1024;
 
@@ -67,13 +73,14 @@ pub struct Courier {
 pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped) {
     let mut stopped_by = stopped.clone();
     let mut at_work = JoinSet::new();
-    let mut rota = Rota::default();
+    let (mut rota, mut lanes_of) = (Rota::default(), HashMap::new());
     loop {
         match courier.look(&mut rota).await {
             Ok(lanes) => {
                 for lane in lanes {
                     let (courier, stopped) = (Arc::clone(&courier), stopped.clone());
-                    at_work.spawn(async move { (lane, courier.work(lane, stopped).await) });
+                    let task = at_work.spawn(async move { courier.work(lane, stopped).await });
+                    lanes_of.insert(task.id(), lane);
                 }
             }
             Err(error) => tracing::warn!(%error, "callbacks cannot be read; trying again"),
@@ -82,13 +89,13 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
             stop = stopped.after(IDLE) => stop,
             // Hints come by the hundred a second; a look at a time is enough.
             stop = async { wake.on_callbacks().await; stopped_by.after(LOOKS).await } => stop,
-            Some(ended) = at_work.join_next(), if !rota.is_idle() => {
-                ended_work(&mut rota, ended);
+            Some(ended) = at_work.join_next_with_id(), if !rota.is_idle() => {
+                ended_work(&mut rota, &mut lanes_of, ended, courier.clock.now_us());
                 false
             }
         };
-        while let Some(ended) = at_work.try_join_next() {
-            ended_work(&mut rota, ended);
+        while let Some(ended) = at_work.try_join_next_with_id() {
+            ended_work(&mut rota, &mut lanes_of, ended, courier.clock.now_us());
         }
         if stop {
             break;
@@ -103,22 +110,37 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
     }
 }
 
-type Ended = std::result::Result<(Lane, Result<()>), tokio::task::JoinError>;
+type Ended = std::result::Result<(Id, Result<Turn>), JoinError>;
 
-fn ended_work(rota: &mut Rota, ended: Ended) {
-    match ended {
-        Ok((lane, worked)) => {
-            rota.ended(&lane);
-            if let Err(error) = worked {
-                tracing::warn!(%error, "callbacks could not be worked on; trying again");
-            }
+fn ended_work(rota: &mut Rota, lanes_of: &mut HashMap<Id, Lane>, ended: Ended, now: i64) {
+    let (task, rests) = match ended {
+        Ok((task, Ok(Turn::More | Turn::Done))) => (task, None),
+        Ok((task, Ok(Turn::Rests(rests)))) => (task, Some(rests)),
+        Ok((task, Err(error))) => {
+            tracing::warn!(%error, "callbacks could not be worked on; trying again");
+            (task, Some(FAILED))
         }
         Err(error) => {
             tracing::error!(%error, "a lane's work broke off");
-            // Which one is not known; a lane that is still at work is refused by its lease.
-            *rota = Rota::default();
+            (error.id(), Some(FAILED))
         }
+    };
+    let Some(lane) = lanes_of.remove(&task) else { return };
+    rota.ended(&lane);
+    if let Some(rests) = rests {
+        rota.rests(lane, now.saturating_add(i64::try_from(rests.as_micros()).unwrap_or(i64::MAX)));
     }
+}
+
+/// What is to be done for a lane after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Perhaps more.
+    More,
+    /// Nothing was due.
+    Done,
+    /// Nothing for this time.
+    Rests(Duration),
 }
 
 type Call = (Due, Option<Message>, Option<event::Outgoing>);
@@ -150,32 +172,37 @@ impl Courier {
     pub async fn look(&self, rota: &mut Rota) -> Result<Vec<Lane>> {
         let mut lanes = Vec::new();
         while let Some(after) = rota.asks() {
-            let some = self.store.read(after, callback::due_lanes).await?;
-            lanes.extend(rota.takes(&some));
+            let some = self.store.read(after, callback::open_lanes).await?;
+            lanes.extend(rota.takes(&some, self.clock.now_us()));
         }
         Ok(lanes)
     }
 
-    async fn work(&self, lane: Lane, stopped: Stopped) -> Result<()> {
+    async fn work(&self, lane: Lane, stopped: Stopped) -> Result<Turn> {
+        let mut turn = Turn::More;
         for _ in 0..TURNS_MAX {
-            if stopped.now() || !self.send_some(lane, &|| stopped.now()).await? {
+            if turn != Turn::More || stopped.now() {
                 break;
             }
+            turn = self.send_some(lane, &|| stopped.now()).await?;
         }
-        Ok(())
+        Ok(turn)
     }
 
     /// Sends what is due in a lane now, at most a batch; whether there was anything.
     pub async fn turn(&self, lane: Lane) -> Result<bool> {
-        self.send_some(lane, &|| false).await
+        Ok(self.send_some(lane, &|| false).await? == Turn::More)
     }
 
-    async fn send_some(&self, lane: Lane, stops: &(dyn Fn() -> bool + Send + Sync)) -> Result<bool> {
+    async fn send_some(&self, lane: Lane, stops: &(dyn Fn() -> bool + Send + Sync)) -> Result<Turn> {
         let Some(batch) = self.store.write((lane, self.holder), callback::take).await? else {
-            return Ok(false);
+            return Ok(Turn::Rests(OTHERS));
         };
-        let Some(scope) = batch.due.first().map(|due| due.scope) else { return Ok(false) };
-        let Batch { due, messages, events, signing_key, legacy, time_zone, standing } = batch;
+        if batch.is_suspended {
+            return Ok(Turn::Rests(SUSPENDED));
+        }
+        let Some(scope) = batch.due.first().map(|due| due.scope) else { return Ok(Turn::Done) };
+        let Batch { due, messages, events, signing_key, legacy, time_zone, standing, .. } = batch;
         let seal = Seal {
             keys: RwLock::new(Open::new(&self.vault, scope.account, &signing_key)?),
             legacy,
@@ -228,7 +255,7 @@ impl Courier {
                 }
             }
         }
-        Ok(true)
+        Ok(Turn::More)
     }
 
     /// A customer may take longer than a lease lasts, and a key may be changed meanwhile. Whether the lane is still ours.
@@ -257,11 +284,11 @@ impl Courier {
         }
         let Some(heard) = heard else { return Ok(()) };
         match self.store.write(heard, endpoint::heard).await? {
-            Some(Turn::Paused { account, origin, failures }) => tracing::warn!(
+            Some(endpoint::Turn::Paused { account, origin, failures }) => tracing::warn!(
                 %account, %origin, failures,
                 "an endpoint of callbacks keeps failing and is paused; it is tried now and then, see `rookery webhook endpoints`"
             ),
-            Some(Turn::Resumed { account, origin }) => {
+            Some(endpoint::Turn::Resumed { account, origin }) => {
                 tracing::info!(%account, %origin, "an endpoint of callbacks answers again and is resumed");
             }
             None => {}

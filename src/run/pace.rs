@@ -74,8 +74,8 @@ impl Pace {
             return Some(self.resting_until);
         }
         let rate = self.per_second?;
-        let missing = SECOND_US.saturating_sub(self.allowance).max(0);
-        Some(now.saturating_add(missing / rate.max(1)).saturating_add(1))
+        let missing = SECOND_US.saturating_sub(self.allowance);
+        (missing > 0).then(|| now.saturating_add(missing / rate.max(1)).saturating_add(1))
     }
 }
 
@@ -92,8 +92,10 @@ mod tests {
             let room = pace.room(100, now);
             pace.took(room);
             given.extend(std::iter::repeat_n(now, room));
-            now = pace.next_at(now).expect("a next time");
+            now = pace.next_at(now).expect("something is missing: all that there was room for was given");
         }
+        pace.room(0, now);
+        assert_eq!(pace.next_at(now), None, "it waits for messages, not for its allowance");
         assert!((140..=155).contains(&given.len()), "{} in three seconds", given.len());
         for (first, at) in given.iter().enumerate() {
             let within = given[first..].iter().take_while(|other| **other < at + SECOND_US).count();

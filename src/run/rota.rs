@@ -1,5 +1,6 @@
 //! Whose turn it is: which lanes are worked on at once, so that neither one account nor what stands first takes all places.
 
+use crate::core::callback::{SEEN, Seen};
 use crate::core::lease::Lane;
 use crate::core::smpp_outbox;
 use std::collections::{HashMap, HashSet};
@@ -9,9 +10,9 @@ const LANES_MAX: usize = 256;
 /// Of these, lanes of one account.
 const OF_ONE_MAX: usize = 32;
 /// Reads of one look: what is further on has its turn at the next.
-const READS_MAX: usize = 64;
-/// Lanes that one read finds, if there are so many.
-const READ: usize = 64;
+const READS_MAX: usize = 32;
+/// Lanes that rest are counted over after this time.
+const COUNTED_US: i64 = 1_000_000;
 /// Before every lane of web addresses; what is told by SMPP has the lanes before them.
 const FIRST: Lane = smpp_outbox::LAST;
 
@@ -40,6 +41,9 @@ pub struct Rota {
     /// Where the next look goes on in an account with more lanes than places.
     goes_on: HashMap<Account, Lane>,
     reads: usize,
+    /// Lanes that nothing can be done for now, and until when.
+    resting: HashMap<Lane, i64>,
+    counted_at: i64,
     /// Whether this look has come to its end.
     is_over: bool,
 }
@@ -60,10 +64,17 @@ impl Rota {
         Some(self.after.unwrap_or(FIRST))
     }
 
-    /// Takes, of due lanes in their order, those that may be worked on now.
-    pub fn takes(&mut self, due: &[Lane]) -> Vec<Lane> {
+    /// Takes, of lanes in their order, those that may be worked on now.
+    pub fn takes(&mut self, seen: &[Seen], now: i64) -> Vec<Lane> {
+        if now.saturating_sub(self.counted_at) >= COUNTED_US {
+            self.counted_at = now;
+            self.resting.retain(|_, until| *until > now);
+        }
         let mut taken = Vec::new();
-        for lane in due {
+        for Seen { lane, .. } in seen.iter().filter(|seen| seen.is_due) {
+            if self.resting.get(lane).is_some_and(|until| *until > now) {
+                continue;
+            }
             let of = account(lane);
             if self.count >= LANES_MAX {
                 return taken;
@@ -91,9 +102,14 @@ impl Rota {
             self.after = Some(*lane);
             taken.push(*lane);
         }
-        self.is_over = due.len() < READ;
-        self.after = due.last().copied().filter(|_| !self.is_over);
+        self.is_over = i64::try_from(seen.len()).is_ok_and(|count| count < SEEN);
+        self.after = seen.last().map(|seen| seen.lane).filter(|_| !self.is_over);
         taken
+    }
+
+    /// Nothing can be done for a lane until then.
+    pub fn rests(&mut self, lane: Lane, until: i64) {
+        self.resting.insert(lane, until);
     }
 
     /// A lane is no longer worked on.
@@ -124,9 +140,9 @@ mod tests {
     fn look(rota: &mut Rota, due: &BTreeSet<[u8; 16]>) -> Vec<Lane> {
         let mut taken = Vec::new();
         while let Some(after) = rota.asks() {
-            let some: Vec<Lane> =
-                due.iter().filter(|lane| **lane > after.0).take(64).copied().map(Lane).collect();
-            taken.extend(rota.takes(&some));
+            let later = due.iter().filter(|lane| **lane > after.0).take(128);
+            let some: Vec<Seen> = later.map(|lane| Seen { lane: Lane(*lane), is_due: true }).collect();
+            taken.extend(rota.takes(&some, 0));
         }
         taken
     }
@@ -151,6 +167,17 @@ mod tests {
             assert!(working.len() <= 33);
         }
         assert_eq!(served.len(), 1_001);
+    }
+
+    #[test]
+    fn a_lane_that_rests_is_left_alone_until_its_time() {
+        let seen = [Seen { lane: lane(1, 0), is_due: true }, Seen { lane: lane(1, 1), is_due: false }];
+        let mut rota = Rota::default();
+        rota.rests(lane(1, 0), 5_000_000);
+        assert!(rota.takes(&seen, 4_999_999).is_empty());
+        assert_eq!(rota.takes(&seen, 5_000_000), [lane(1, 0)]);
+        assert!(rota.takes(&seen, 7_000_000).is_empty(), "it is worked on");
+        assert!(rota.resting.is_empty());
     }
 
     #[test]

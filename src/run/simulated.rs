@@ -8,7 +8,7 @@ use crate::core::inbound::{self, Inbound};
 use crate::core::lease;
 use crate::core::message::{Reason, Status};
 use crate::core::number;
-use crate::core::part::{self, Answer, BATCH, Part, PartId, Shift};
+use crate::core::part::{self, Answer, BATCH, Claimed, Part, PartId, Shift};
 use crate::core::phone::Msisdn;
 use crate::core::receipt::{self, Outcome, Receipt};
 use crate::core::{AccountId, Error, Result, Scope, Timestamp};
@@ -203,9 +203,9 @@ impl Desk {
     /// One piece of work; whether there was any.
     pub async fn turn(&mut self) -> Result<bool> {
         self.keep().await?;
-        let parts = self.means.store.write((self.shift, BATCH), part::claim).await?;
-        let mut did = !parts.is_empty();
-        if did {
+        let Claimed { parts, aside } = self.means.store.write((self.shift, BATCH), part::claim).await?;
+        let mut did = !parts.is_empty() || aside > 0;
+        if !parts.is_empty() {
             let now = Timestamp(self.means.clock.now_us());
             let answers: Vec<(Part, Answer)> = parts
                 .into_iter()

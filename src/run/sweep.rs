@@ -4,8 +4,8 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease, media,
-    message, onboarding, part, receipt, schedule, signing_key, smpp_outbox, smpp_part,
+    Error, Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease,
+    media, message, onboarding, part, receipt, schedule, signing_key, smpp_outbox, smpp_part,
 };
 use std::time::Duration;
 use store::Store;
@@ -27,48 +27,66 @@ pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
                 wake.callbacks();
                 BUSY
             }
-            Ok(false) => {
-                looks = looks.wrapping_add(1);
-                IDLE
-            }
+            Ok(false) => IDLE,
             Err(error) => {
                 tracing::warn!(%error, "what is left over could not be worked on; trying again");
                 IDLE
             }
         };
+        looks = looks.wrapping_add(1);
         if stopped.after(pause).await {
             return;
         }
     }
 }
 
-/// One piece of each kind; whether there may be more.
+/// One piece of each kind; whether there may be more. One that fails does not keep the others from their turn.
 pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
-    let mut more = store.bulk((), group::sweep).await?;
-    more |= store.bulk((), message::expand_some).await?;
-    more |= store.bulk((), schedule::release_some).await?;
-    more |= store.bulk((), part::expire).await?;
-    more |= store.bulk((), part::unpark).await?;
-    more |= store.bulk((), receipt::catch_up_all).await?;
-    more |= store.bulk((), part::abandon).await?;
-    more |= store.bulk((), smpp_part::give_up).await?;
+    let mut done = Done::default();
+    done.note(store.bulk((), group::sweep).await);
+    done.note(store.bulk((), message::expand_some).await);
+    done.note(store.bulk((), schedule::release_some).await);
+    done.note(store.bulk((), part::expire).await);
+    done.note(store.bulk((), part::unpark).await);
+    done.note(store.bulk(rare, receipt::catch_up_all).await);
+    done.note(store.bulk((), part::abandon).await);
+    done.note(store.bulk((), smpp_part::give_up).await);
     if rare {
-        more |= store.bulk((), fragment::take_incomplete).await?;
-        more |= store.bulk((), archive::remove_hidden).await?;
-        more |= store.bulk((), archive::forget_bodies).await?;
-        more |= store.bulk((), callback::forget).await?;
-        more |= store.bulk((), endpoint::give_up).await?;
-        more |= store.bulk((), signing_key::finish).await?;
-        more |= store.bulk((), inbound::forget).await?;
-        more |= store.bulk((), event::forget).await?;
-        more |= store.bulk((), key::forget).await?;
-        more |= store.bulk((), media::forget).await?;
-        more |= store.bulk((), onboarding::forget).await?;
-        more |= store.bulk((), idempotency::forget).await?;
-        more |= store.bulk((), smpp_part::forget).await?;
-        more |= store.bulk((), smpp_outbox::give_up).await?;
+        done.note(store.bulk((), fragment::take_incomplete).await);
+        done.note(store.bulk((), archive::remove_hidden).await);
+        done.note(store.bulk((), archive::forget_bodies).await);
+        done.note(store.bulk((), callback::forget).await);
+        done.note(store.bulk((), endpoint::give_up).await);
+        done.note(store.bulk((), receipt::forget_early).await);
+        done.note(store.bulk((), signing_key::finish).await);
+        done.note(store.bulk((), inbound::forget).await);
+        done.note(store.bulk((), event::forget).await);
+        done.note(store.bulk((), key::forget).await);
+        done.note(store.bulk((), media::forget).await);
+        done.note(store.bulk((), onboarding::forget).await);
+        done.note(store.bulk((), idempotency::forget).await);
+        done.note(store.bulk((), smpp_part::forget).await);
+        done.note(store.bulk((), smpp_outbox::give_up).await);
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
-        forgotten?;
+        done.note(forgotten.map(|()| false));
     }
-    Ok(more)
+    done.failed.map_or(Ok(done.more), Err)
+}
+
+/// What came of some pieces.
+#[derive(Default)]
+struct Done {
+    more: bool,
+    failed: Option<Error>,
+}
+
+impl Done {
+    fn note(&mut self, piece: Result<bool>) {
+        match piece {
+            Ok(more) => self.more |= more,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::support::shop::{PRICE, Shop};
 use rookery::core::carrier::CarrierId;
 use rookery::core::lease::Holder;
 use rookery::core::message::{Coding, Format};
-use rookery::core::part::{self, BATCH, Part, Shift};
+use rookery::core::part::{self, BATCH, Claimed, Part, Shift};
 use rookery::core::{Result, Timestamp};
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ fn message(fields: &Value) -> Value {
 /// What the carrier is given next.
 async fn claimed(shop: &Shop) -> Vec<Part> {
     let shift = Shift { carrier: CarrierId(1), holder: Holder([2; 16]) };
-    let parts: Result<Vec<Part>> = shop.app.store.write((shift, BATCH), part::claim).await;
-    parts.expect("parts")
+    let claimed: Result<Claimed> = shop.app.store.write((shift, BATCH), part::claim).await;
+    claimed.expect("parts").parts
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! A message's life on the simulated carrier: what becomes of it, what is told about it and when, and what it costs.
 
 use crate::support::shop::{COST, CREDIT, PRICE, Shop};
+use rookery::core::Result;
 use rookery::core::account;
+use rookery::core::carrier::CarrierId;
+use rookery::core::lease::Holder;
 use rookery::core::ledger::{self, Grant};
 use rookery::core::money::Amount;
+use rookery::core::part::{self, Claimed, Shift};
 use rookery::core::terms::MessagingSetting;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -366,4 +370,29 @@ async fn a_report_on_a_message_that_is_gone_holds_up_no_other() {
     shop.send(&json!([31_655_500_011_i64])).await;
     shop.app.pass(Duration::from_secs(6)).await;
     assert_eq!(shop.told(), ["sent", "delivered"], "the other's");
+}
+
+#[tokio::test]
+async fn what_waits_of_a_suspended_account_is_put_aside_and_told() {
+    let shop = Shop::new().await;
+    for _ in 0..3 {
+        shop.send(&json!([31_655_500_011_i64])).await;
+    }
+    shop.app.store.write(shop.sender.account.id, account::suspend).await.expect("suspended");
+    let shift = Shift { carrier: CarrierId(1), holder: Holder([7; 16]) };
+    let claim = async |most: usize| {
+        let claimed: Result<Claimed> = shop.app.store.write((shift, most), part::claim).await;
+        let Claimed { parts, aside } = claimed.expect("a claim");
+        (parts.len(), aside)
+    };
+    assert_eq!(
+        (claim(2).await, claim(2).await, claim(2).await),
+        ((0, 2), (0, 1), (0, 0)),
+        "there may be more behind"
+    );
+    let unpark = async || shop.app.store.write((), part::unpark).await.expect("the sweep works");
+    assert!(!unpark().await, "it is still suspended");
+    shop.app.store.write(shop.sender.account.id, account::resume).await.expect("resumed");
+    assert!(unpark().await && !unpark().await, "all at once");
+    assert_eq!(claim(9).await, (3, 0));
 }

@@ -298,7 +298,8 @@ async fn planned(
 
 /// Gives the parts that wait to their carrier, and says what it answers.
 async fn hand_over(app: &TestApp, carrier: CarrierId, accept: bool) -> Vec<Part> {
-    let mut given = app.store.write((shift(carrier, 1), part::BATCH), part::claim).await.expect("parts");
+    let given = app.store.write((shift(carrier, 1), part::BATCH), part::claim).await.expect("parts");
+    let mut given = given.parts;
     given.sort_by_key(|part| part.number);
     // A claim tells its parts from earlier ones by the moment.
     app.clock.advance(Duration::from_millis(1));
@@ -521,7 +522,7 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
         }
         Act::Claim(holder) => {
             return match part::claim(tx, &(shift(carrier, holder), part::BATCH)).await {
-                Ok(parts) => Ok(format!("{} parts", parts.len())),
+                Ok(claimed) => Ok(format!("{} parts", claimed.parts.len())),
                 Err(Error::Unavailable(_)) => Ok("not its lane".into()),
                 Err(error) => Err(error),
             };

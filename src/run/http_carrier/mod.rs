@@ -7,7 +7,7 @@
 mod words;
 
 use super::Stopped;
-use super::clerk::{Clerk, DOWN_US, IDLE, Means, OTHERS, Said, Standing};
+use super::clerk::{Clerk, IDLE, Means, OTHERS, Said, Standing};
 use super::egress::{self, Answer, Egress, Failure};
 use super::pace::Pace;
 use crate::core::carrier::Carrier;
@@ -84,9 +84,10 @@ impl Desk {
     pub(super) async fn run(mut self, mut stopped: Stopped) {
         loop {
             if self.clerk.begin().await.is_ok() {
-                // One that was down stays so until it is seen to be up.
-                self.clerk.away_since =
-                    self.clerk.is_down().then(|| self.clerk.now().saturating_sub(DOWN_US));
+                if !self.clerk.is_down() {
+                    // Its first request shows how it stands.
+                    self.clerk.away_since = None;
+                }
                 self.work(&mut stopped).await;
                 self.under_way.shutdown().await;
                 self.said = Said::default();

@@ -142,7 +142,8 @@ pub(super) fn said(answer: &Answer, part: &Part, settings: &HttpSettings, now: i
     let status = i64::from(answer.status);
     match answer.status {
         200..=299 => {}
-        408 | 429 | 503 => {
+        // It takes nobody's message before it knows us, and may know us again when its secret is mended: what waits is kept.
+        401 | 408 | 429 | 503 => {
             return Said::TooMuch(answer.retry_after.as_deref().and_then(|text| rest(text, now)));
         }
         500.. => return Said::Failed,
@@ -315,7 +316,8 @@ mod tests {
         {
             assert_eq!(said(200, without), own, "{without}");
         }
-        assert_eq!(said(401, ""), Said::Refused(Some(401)));
+        assert_eq!(said(403, ""), Said::Refused(Some(403)));
+        assert_eq!(said(401, ""), Said::TooMuch(None));
         assert_eq!(said(302, ""), Said::Refused(Some(302)));
         assert_eq!((said(500, ""), said(504, "")), (Said::Failed, Said::Failed));
         assert_eq!((said(408, ""), said(503, "")), (Said::TooMuch(None), Said::TooMuch(None)));

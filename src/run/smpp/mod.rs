@@ -124,9 +124,7 @@ impl Desk {
 
     /// Takes the lane over.
     pub async fn begin(&mut self) -> Result<()> {
-        self.clerk.begin().await?;
-        self.clerk.away_since = Some(self.clerk.now());
-        Ok(())
+        self.clerk.begin().await
     }
 
     /// What another process decides about from now on.

@@ -8,7 +8,7 @@ use super::wire::Smsc;
 use super::{Plant, STEPS};
 use crate::support::BEGIN_US;
 use rookery::core::account::{self, NewChild, NewPartner};
-use rookery::core::callback::{self, Attempt, Batch, Due};
+use rookery::core::callback::{self, Attempt, Batch, Due, Seen};
 use rookery::core::carrier::{self, CarrierKind, NewCarrier, Settings};
 use rookery::core::endpoint::{self, Heard, Standing};
 use rookery::core::key::Directory;
@@ -320,7 +320,9 @@ impl World {
     async fn call(&mut self) {
         let at = self.ground.dice.index(self.nodes.len());
         let store = self.ground.store.clone();
-        let lanes = store.read(Lane([0; 16]), callback::due_lanes).await.expect("lanes");
+        let open: Result<Vec<Seen>> = store.read(Lane([0; 16]), callback::open_lanes).await;
+        let lanes: Vec<Lane> =
+            open.expect("lanes").into_iter().filter(|seen| seen.is_due).map(|seen| seen.lane).collect();
         if lanes.is_empty() || self.nodes[at].paused_until > self.now() {
             return;
         }

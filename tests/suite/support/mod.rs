@@ -25,7 +25,7 @@ use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
 use rookery::core::carrier::CarrierId;
 use rookery::core::lease::Holder;
 use rookery::core::money::Currency;
-use rookery::core::part::{self, BATCH, Part, Shift};
+use rookery::core::part::{self, BATCH, Claimed, Shift};
 use rookery::core::schema::MIGRATIONS;
 use rookery::core::secret::Vault;
 use rookery::core::wake::Wake;
@@ -156,8 +156,8 @@ impl TestApp {
         let shift = Shift { carrier: CarrierId(1), holder: Holder([2; 16]) };
         // The lease of the process before has ended by then.
         self.clock.advance(Duration::from_secs(5));
-        let taken: Result<Vec<Part>> = self.store.write((shift, BATCH), part::claim).await;
-        assert!(!taken.expect("the other process works").is_empty());
+        let taken: Result<Claimed> = self.store.write((shift, BATCH), part::claim).await;
+        assert!(!taken.expect("the other process works").parts.is_empty());
         self.clock.advance(Duration::from_secs(5));
         let mut desk = self.desk.lock().await;
         *desk = Desk::new(means(&self.store, &self.clock, Holder([1; 16])), CarrierId(1));
