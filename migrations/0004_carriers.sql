@@ -9,6 +9,12 @@ CREATE TABLE carrier_setting (
     PRIMARY KEY (carrier, name)
 ) CLUSTERED;
 
+-- Global: the number that the latest carrier got, in one row.
+CREATE TABLE carrier_number (
+    only BIGINT NOT NULL PRIMARY KEY,
+    latest BIGINT NOT NULL
+);
+
 -- Sealed: what the carrier knows us by.
 ALTER TABLE carrier ADD COLUMN secret BYTEA;
 -- Since when no message can be given to it, if so.

@@ -1,7 +1,7 @@
 //! `carrier`, `route`.
 
 use super::{Failure, Outcome, say};
-use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind, NewCarrier, Settings};
+use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind, Change, NewCarrier, Settings};
 use crate::core::http_carrier;
 use crate::core::route::{self, Route};
 use crate::core::secret::{Secret, Vault};
@@ -27,9 +27,12 @@ pub(super) enum CarrierCommand {
     Set {
         /// Its name
         name: String,
-        /// Such as window=50
-        #[arg(required = true, value_name = "NAME=VALUE")]
+        /// Such as window=50; window= for the default
+        #[arg(required_unless_present = "password_env", value_name = "NAME=VALUE")]
         settings: Vec<String>,
+        /// The environment variable that holds the new password, or what {secret} stands for
+        #[arg(long, value_name = "VAR")]
+        password_env: Option<String>,
     },
     /// Remove a carrier with its routes; what waits for it goes to whoever takes those numbers then
     Remove {
@@ -168,9 +171,21 @@ fn secret(variable: &str) -> Result<Secret, Failure> {
     Ok(Secret::new(value))
 }
 
-/// What is read as JSON elsewhere must be JSON, whatever a message says.
-fn check(settings: &Settings) -> Result<(), Failure> {
-    let Some((_, json)) = settings.all().find(|(name, _)| *name == "json") else { return Ok(()) };
+/// A setting must be known, and what is read as JSON elsewhere must be JSON, whatever a message says.
+fn check(kind: CarrierKind, settings: &Settings) -> Result<(), Failure> {
+    if let Some((name, _)) = settings.all().find(|(name, _)| !kind.knows(name)) {
+        let known = match kind.settings() {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
+        let kind = kind.name();
+        return Err(Failure(format!(
+            "{name} is no setting of a carrier of the kind {kind}, which has: {known}"
+        )));
+    }
+    let Some((_, json)) = settings.all().find(|(name, json)| *name == "json" && !json.is_empty()) else {
+        return Ok(());
+    };
     let sample = http_carrier::sample(json).map_err(crate::core::Error::from)?;
     match serde_json::from_str::<Value>(&sample) {
         Ok(_) => Ok(()),
@@ -219,7 +234,7 @@ pub(super) async fn carrier(
                 vault: installation.vault.clone(),
                 is_default: new.default,
             };
-            check(&command.settings)?;
+            check(command.kind, &command.settings)?;
             let made = store.write(command, carrier::add).await?;
             let report_url = report_url(&made);
             if new.json {
@@ -250,14 +265,17 @@ pub(super) async fn carrier(
                 say(format!("{name:<20} {kind:<10} {state:<20} {}", settings.join(" ")).trim_end());
             }
         }
-        CarrierCommand::Set { name, settings } => {
+        CarrierCommand::Set { name, settings, password_env } => {
+            let carrier = store.read(name.clone(), carrier::by_name).await?;
             let mut changes = Settings::default();
             for text in &settings {
                 let (name, value) = pair(text)?;
                 changes.set(name, value);
             }
-            check(&changes)?;
-            store.write((name, changes), carrier::set).await?;
+            check(carrier.kind, &changes)?;
+            let secret = password_env.as_deref().map(secret).transpose()?;
+            let vault = installation.vault.clone();
+            store.write(Change { name, settings: changes, secret, vault }, carrier::set).await?;
         }
         CarrierCommand::Remove { name } => {
             let gone: crate::core::Result<()> = store.write(name, carrier::remove).await;

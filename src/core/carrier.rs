@@ -80,10 +80,11 @@ impl Settings {
     }
 
     /// Refuses names that mean nothing.
-    pub(super) fn only(&self, known: &[&'static str]) -> std::result::Result<(), Violation> {
-        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(_) => Err(Violation::new("setting", Code::Invalid)),
-            None => Ok(()),
+    pub(super) fn only(&self, kind: CarrierKind) -> std::result::Result<(), Violation> {
+        if self.0.keys().all(|name| kind.knows(name)) {
+            Ok(())
+        } else {
+            Err(Violation::new("setting", Code::Invalid))
         }
     }
 }
@@ -105,6 +106,22 @@ pub struct Carrier {
     pub down: Option<Timestamp>,
 }
 
+impl CarrierKind {
+    /// The names of its settings; what ends with a dash begins names of the operator's own.
+    pub fn settings(self) -> &'static [&'static str] {
+        match self {
+            CarrierKind::Simulated => &[],
+            CarrierKind::Smpp => smpp_carrier::NAMES,
+            CarrierKind::Http => http_carrier::NAMES,
+        }
+    }
+
+    /// Whether it has a setting of this name.
+    pub fn knows(self, name: &str) -> bool {
+        self.settings().iter().any(|known| name == *known || known.ends_with('-') && name.starts_with(known))
+    }
+}
+
 impl Carrier {
     /// Whether it takes a long message whole and cuts it itself.
     pub(super) fn takes_whole(&self) -> bool {
@@ -114,7 +131,7 @@ impl Carrier {
     /// Checks the settings for what this kind knows.
     fn check(&self) -> std::result::Result<(), Violation> {
         match self.kind {
-            CarrierKind::Simulated => self.settings.only(&[]),
+            CarrierKind::Simulated => self.settings.only(self.kind),
             CarrierKind::Smpp => SmppSettings::read(&self.settings).map(drop),
             CarrierKind::Http => HttpSettings::read(&self.settings).map(drop),
         }
@@ -179,12 +196,16 @@ pub async fn add(tx: &mut Tx, new: &NewCarrier) -> Result<Carrier> {
     if !fits {
         return Err(Violation::new("name", Code::Invalid).into());
     }
-    let last: Option<CarrierId> =
-        tx.maybe(sql!("SELECT id FROM carrier ORDER BY id DESC LIMIT 1 FOR UPDATE"), &[]).await?;
-    // A number is never used again: parts and receipts name it.
-    let used: Option<CarrierId> =
-        tx.maybe(sql!("SELECT carrier FROM part ORDER BY carrier DESC LIMIT 1"), &[]).await?;
-    let id = CarrierId(last.map_or(0, |id| id.0).max(used.map_or(0, |id| id.0)) + 1);
+    // A number is never used again: parts, receipts and scheduled messages name it. The first is the simulated carrier's.
+    let id: CarrierId = tx
+        .one(
+            sql!(
+                "INSERT INTO carrier_number (only, latest) VALUES (1, 2)
+                 ON CONFLICT (only) DO UPDATE SET latest = carrier_number.latest + 1 RETURNING latest"
+            ),
+            &[],
+        )
+        .await?;
     let secret = new
         .secret
         .as_ref()
@@ -231,15 +252,36 @@ async fn store_settings(tx: &mut Tx, carrier: &Carrier) -> Result<()> {
     Ok(())
 }
 
+/// What changes of a carrier.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which carrier.
+    pub name: String,
+    /// The new values; an empty one is the default again.
+    pub settings: Settings,
+    /// What it knows us by from now on, if that changes.
+    pub secret: Option<super::secret::Secret>,
+    /// Seals that.
+    pub vault: super::secret::Vault,
+}
+
 /// Changes settings of a carrier.
-pub async fn set(tx: &mut Tx, (name, changes): &(String, Settings)) -> Result<Carrier> {
-    tx.maybe::<CarrierId>(sql!("SELECT id FROM carrier WHERE name = $1 FOR UPDATE"), &[name]).await?;
-    let mut carrier = by_name(tx, name).await?;
-    for (name, value) in changes.all() {
+pub async fn set(tx: &mut Tx, change: &Change) -> Result<Carrier> {
+    tx.maybe::<CarrierId>(sql!("SELECT id FROM carrier WHERE name = $1 FOR UPDATE"), &[&change.name]).await?;
+    let mut carrier = by_name(tx, &change.name).await?;
+    for (name, value) in change.settings.all() {
         carrier.settings.set(name, value);
     }
+    carrier.settings.0.retain(|_, value| !value.is_empty());
     carrier.check()?;
+    tx.put(sql!("DELETE FROM carrier_setting WHERE carrier = $1"), &[&carrier.id]).await?;
     store_settings(tx, &carrier).await?;
+    if let Some(secret) = &change.secret {
+        let place = super::secret::Place::Carrier(carrier.id.0);
+        let sealed = change.vault.seal(tx, place, secret.reveal().as_bytes());
+        tx.put(sql!("UPDATE carrier SET secret = $2 WHERE id = $1"), &[&carrier.id, &sealed]).await?;
+        carrier.secret = Some(sealed);
+    }
     change::raise(tx, Kind::Terms).await?;
     Ok(carrier)
 }

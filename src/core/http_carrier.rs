@@ -15,7 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 /// The settings' names; besides, `header-NAME` is a header of each request.
-const NAMES: &[&str] = &[
+pub(super) const NAMES: &[&str] = &[
     "url",
     "method",
     "form",
@@ -44,6 +44,7 @@ const NAMES: &[&str] = &[
     "inbound-text",
     "inbound-id",
     "private",
+    HEADER,
 ];
 const HEADER: &str = "header-";
 /// Headers that follow from the request.
@@ -132,9 +133,7 @@ pub struct HttpSettings {
 impl HttpSettings {
     /// Reads the settings; the first that is wrong is told.
     pub fn read(settings: &Settings) -> Result<HttpSettings, Violation> {
-        if settings.all().any(|(name, _)| !NAMES.contains(&name) && !name.starts_with(HEADER)) {
-            return Err(Violation::new("setting", Code::Invalid));
-        }
+        settings.only(CarrierKind::Http)?;
         let (url, base) = url(&settings.needed("url")?)?;
         let template = |name: &'static str, place| {
             let read = settings.text(name).map(|text| Template::read(text, place)).transpose();

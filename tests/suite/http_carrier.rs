@@ -8,6 +8,7 @@ use crate::support::http::Client;
 use crate::support::paying::{Payer, balances, unfinished};
 use crate::support::process::{Server, finish, partner, rookery, run};
 use crate::support::provider::{Provider, Verdict};
+use rookery::core::carrier::{self, Carrier};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -543,7 +544,7 @@ async fn what_could_not_work_is_refused_when_it_is_added() {
         (&["form=to={to}&x={nothing}"], "form is invalid"),
         (&["form=to={to}", "json={}"], "form matches several"),
         (&["header-host=x"], "header is invalid"),
-        (&["wndow=1"], "setting is invalid"),
+        (&["wndow=1"], "wndow is no setting of a carrier of the kind http, which has: url, method"),
     ] {
         let mut command = rookery(&home);
         command.args(["carrier", "add", "one", "--http", url]);
@@ -557,4 +558,31 @@ async fn what_could_not_work_is_refused_when_it_is_added() {
         .fails("url is invalid");
     run(&home, &["carrier", "add", "one", "--http", url, "--set", "json={\"text\":\"{text}\"}"]).ok();
     run(&home, &["carrier", "set", "one", "json={\"text\":{text}}"]).fails("json is invalid");
+    run(&home, &["carrier", "set", "one", "windw=5"]).fails("windw is no setting");
+}
+
+#[tokio::test]
+async fn settings_and_the_secret_can_be_changed_and_given_up() {
+    let home = Home::new().await;
+    let url = "https://sms.example.com/send";
+    run(&home, &["carrier", "add", "one", "--http", url, "--window", "7", "--set", "header-x-key={secret}"])
+        .ok();
+    run(&home, &["carrier", "set", "one", "window=", "throughput=9"]).ok();
+    let mut command = rookery(&home);
+    command.args(["carrier", "set", "one", "--password-env", "NEW_SECRET"]).env("NEW_SECRET", "moonrise");
+    finish(&mut command).ok();
+    let listed = || run(&home, &["carrier", "list", "--json"]).json();
+    let one =
+        listed().as_array().expect("a list").iter().find(|one| one["name"] == "one").expect("it").clone();
+    assert_eq!(one["settings"], json!({"header-x-key": "{secret}", "throughput": "9", "url": url}));
+    let store = Store::open(home.url(), store::Options::default()).await.unwrap();
+    let carriers: Vec<Carrier> = store.read((), carrier::all).await.expect("the carriers");
+    let sealed = carriers.iter().find(|carrier| carrier.name == "one").and_then(|one| one.secret.clone());
+    assert!(sealed.is_some_and(|sealed| !sealed.windows(8).any(|some| some == b"moonrise")), "sealed");
+    // A number is not used again, since parts and receipts name it.
+    run(&home, &["carrier", "remove", "one"]).ok();
+    run(&home, &["carrier", "add", "two", "--simulated"]).ok();
+    let two =
+        listed().as_array().expect("a list").iter().find(|two| two["name"] == "two").expect("it").clone();
+    assert!(two["id"].as_i64() > one["id"].as_i64(), "{two}");
 }
