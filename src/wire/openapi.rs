@@ -2,7 +2,7 @@
 
 use super::{Endpoint, d360, messagebird};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-use utoipa::openapi::{Components, Info, OpenApi, Paths};
+use utoipa::openapi::{Components, Info, OpenApi, Paths, Tag};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Each product's part of the document.
@@ -18,6 +18,24 @@ fn products() -> [(&'static str, OpenApi); 5] {
     ]
 }
 
+/// The sections, in the order in which the documentation shows them.
+const SECTIONS: [(&str, &str); 14] = [
+    ("SMS", "Messages: send, read, list, delete"),
+    ("Balance", "What an account has left"),
+    ("Contacts", "The address book"),
+    ("Groups", "Contacts, put together"),
+    ("Partner Accounts", "A partner's child accounts"),
+    ("Token", "Signing in"),
+    ("Partner Management", "The partner itself"),
+    ("Client Management", "A partner's clients, which are its child accounts"),
+    ("Account Sharing", "How a client's number comes to a partner"),
+    ("Channel Management", "A client's channels and their keys"),
+    ("WABA Account Management", "The accounts at the network that channels belong to"),
+    ("Templates Management", "Templates of messages"),
+    ("Webhook Management", "Where a channel's events go"),
+    ("Messaging", "What a channel's key opens"),
+];
+
 /// The document of all products, on one origin.
 pub(super) fn document() -> OpenApi {
     let mut info = Info::new("Rookery", env!("CARGO_PKG_VERSION"));
@@ -30,6 +48,12 @@ pub(super) fn document() -> OpenApi {
     for (_, product) in products() {
         whole.merge(product);
     }
+    let section = |(name, text): (&str, &str)| {
+        let mut tag = Tag::new(name);
+        tag.description = Some(text.into());
+        tag
+    };
+    whole.tags = Some(SECTIONS.map(section).into());
     let components = whole.components.get_or_insert_with(Components::new);
     let header = |name: &str, text: &str| {
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, text)))

@@ -8,6 +8,7 @@ use crate::support::http::{self, Client};
 use crate::support::process::{Server, child, finish, key_of, partner, rookery, run, within_a_second};
 use std::net::TcpStream;
 use std::process::Command;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -493,4 +494,33 @@ async fn two_servers_write_at_once_and_all_counts_are_right() {
     let store = store::Store::open(home.url(), store::Options::default()).await.unwrap();
     books::check(&store).await;
     store.close().await;
+}
+
+/// The reader is shown by a browser that reaches nothing but the server: all that it needs is in the binary.
+#[tokio::test]
+async fn the_documentation_is_shown_by_a_browser_without_the_internet() {
+    let home = Home::new().await;
+    let server = Server::start(&home);
+    let folder = tempfile::tempdir().expect("a folder");
+    let browser = std::env::var("ROOKERY_CHROMIUM").unwrap_or_else(|_| "chromium".into());
+    let shown = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"])
+        .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        .arg(format!("--user-data-dir={}", folder.path().display()))
+        .arg(format!("http://{}/docs", server.address()))
+        .output()
+        .expect("Chromium starts");
+    let page = String::from_utf8_lossy(&shown.stdout);
+    let told = String::from_utf8_lossy(&shown.stderr);
+    // Not in the page as it is sent: the reader has read the document and laid it out.
+    for part in
+        ["opblock-tag-section", "data-path=\"/messages\"", "data-path=\"/child-accounts\"", "Send a message"]
+    {
+        assert!(page.contains(part), "{part} is missing from\n{page}\n{told}");
+    }
+    let sections: Vec<usize> = ["SMS", "Contacts", "Messaging"]
+        .iter()
+        .map(|tag| page.find(&format!("data-tag=\"{tag}\"")).expect("a section"))
+        .collect();
+    assert!(sections.is_sorted(), "what most are looking for comes first: {sections:?}");
 }
