@@ -25,11 +25,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 
 /// Between two looks when nobody hints.
 const IDLE: Duration = Duration::from_millis(200);
-/// From a hint to the look, so that a look serves many hints.
+/// From one look to the next at least, however many hints come, …
 const LOOKS: Duration = Duration::from_millis(5);
+/// … and at least so many times what the look took: with very many lanes it must not become the work.
+const LOOKS_TAKE_AT_MOST: u32 = 20;
 /// What is under way at a stop may take this long.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// Calls of one lane at once.
@@ -71,10 +74,10 @@ pub struct Courier {
 
 /// Looks for lanes with something due and works on them.
 pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped) {
-    let mut stopped_by = stopped.clone();
     let mut at_work = JoinSet::new();
     let (mut rota, mut lanes_of) = (Rota::default(), HashMap::new());
     loop {
+        let begun = Instant::now();
         match courier.look(&mut rota).await {
             Ok(lanes) => {
                 for lane in lanes {
@@ -85,15 +88,18 @@ pub(super) async fn run(courier: Arc<Courier>, wake: Wake, mut stopped: Stopped)
             }
             Err(error) => tracing::warn!(%error, "callbacks cannot be read; trying again"),
         }
-        let stop = tokio::select! {
+        let looks_at = Instant::now() + (begun.elapsed() * LOOKS_TAKE_AT_MOST).clamp(LOOKS, IDLE);
+        let mut stop = tokio::select! {
             stop = stopped.after(IDLE) => stop,
-            // Hints come by the hundred a second; a look at a time is enough.
-            stop = async { wake.on_callbacks().await; stopped_by.after(LOOKS).await } => stop,
+            () = wake.on_callbacks() => false,
             Some(ended) = at_work.join_next_with_id(), if !rota.is_idle() => {
                 ended_work(&mut rota, &mut lanes_of, ended, courier.clock.now_us());
                 false
             }
         };
+        if !stop {
+            stop = stopped.after(looks_at.saturating_duration_since(Instant::now())).await;
+        }
         while let Some(ended) = at_work.try_join_next_with_id() {
             ended_work(&mut rota, &mut lanes_of, ended, courier.clock.now_us());
         }
@@ -114,7 +120,7 @@ type Ended = std::result::Result<(Id, Result<Turn>), JoinError>;
 
 fn ended_work(rota: &mut Rota, lanes_of: &mut HashMap<Id, Lane>, ended: Ended, now: i64) {
     let (task, rests) = match ended {
-        Ok((task, Ok(Turn::More | Turn::Done))) => (task, None),
+        Ok((task, Ok(Turn::More | Turn::Sent | Turn::Done))) => (task, None),
         Ok((task, Ok(Turn::Rests(rests)))) => (task, Some(rests)),
         Ok((task, Err(error))) => {
             tracing::warn!(%error, "callbacks could not be worked on; trying again");
@@ -135,8 +141,10 @@ fn ended_work(rota: &mut Rota, lanes_of: &mut HashMap<Id, Lane>, ended: Ended, n
 /// What is to be done for a lane after a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// Perhaps more.
+    /// A whole batch was sent: perhaps there is more.
     More,
+    /// All that was due was sent. What has come meanwhile was hinted at.
+    Sent,
     /// Nothing was due.
     Done,
     /// Nothing for this time.
@@ -191,7 +199,7 @@ impl Courier {
 
     /// Sends what is due in a lane now, at most a batch; whether there was anything.
     pub async fn turn(&self, lane: Lane) -> Result<bool> {
-        Ok(self.send_some(lane, &|| false).await? == Turn::More)
+        Ok(matches!(self.send_some(lane, &|| false).await?, Turn::More | Turn::Sent))
     }
 
     async fn send_some(&self, lane: Lane, stops: &(dyn Fn() -> bool + Send + Sync)) -> Result<Turn> {
@@ -203,6 +211,7 @@ impl Courier {
         }
         let Some(scope) = batch.due.first().map(|due| due.scope) else { return Ok(Turn::Done) };
         let Batch { due, messages, events, signing_key, legacy, time_zone, standing, .. } = batch;
+        let is_full = i64::try_from(due.len()).is_ok_and(|count| count >= callback::BATCH);
         let seal = Seal {
             keys: RwLock::new(Open::new(&self.vault, scope.account, &signing_key)?),
             legacy,
@@ -225,7 +234,7 @@ impl Courier {
             attempts
         });
         let mut done = futures_util::stream::iter(calls).buffer_unordered(CALLS_MAX).ready_chunks(CALLS_MAX);
-        let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEWS, RENEWS);
+        let mut renewal = tokio::time::interval_at(Instant::now() + RENEWS, RENEWS);
         // Calls go on while earlier ones are recorded.
         let (mut heard, mut recording, mut is_over) = (Vec::new(), None, false);
         loop {
@@ -255,7 +264,7 @@ impl Courier {
                 }
             }
         }
-        Ok(Turn::More)
+        Ok(if is_full { Turn::More } else { Turn::Sent })
     }
 
     /// A customer may take longer than a lease lasts, and a key may be changed meanwhile. Whether the lane is still ours.
