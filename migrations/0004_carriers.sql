@@ -11,7 +11,7 @@ CREATE TABLE carrier_setting (
 
 -- Global: the number that the latest carrier got, in one row.
 CREATE TABLE carrier_number (
-    only BIGINT NOT NULL PRIMARY KEY,
+    one BIGINT NOT NULL PRIMARY KEY,
     latest BIGINT NOT NULL
 );
 

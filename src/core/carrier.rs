@@ -200,8 +200,8 @@ pub async fn add(tx: &mut Tx, new: &NewCarrier) -> Result<Carrier> {
     let id: CarrierId = tx
         .one(
             sql!(
-                "INSERT INTO carrier_number (only, latest) VALUES (1, 2)
-                 ON CONFLICT (only) DO UPDATE SET latest = carrier_number.latest + 1 RETURNING latest"
+                "INSERT INTO carrier_number (one, latest) VALUES (1, 2)
+                 ON CONFLICT (one) DO UPDATE SET latest = carrier_number.latest + 1 RETURNING latest"
             ),
             &[],
         )
