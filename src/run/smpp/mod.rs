@@ -18,13 +18,13 @@ use crate::core::inbound::{self, Inbound, Taken};
 use crate::core::message::Reason;
 use crate::core::part::{self, BATCH, Part, PartId};
 use crate::core::receipt::{self, Receipt};
-use crate::core::smpp_carrier::SmppSettings;
+use crate::core::smpp_carrier::{Doubt, SmppSettings};
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
 pub use link::{Command, Conversation, Ears, Note, Way};
 use rustls::ClientConfig;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -67,6 +67,8 @@ pub struct Desk {
     lines: Vec<Line>,
     /// With the carrier, and not answered.
     given: HashMap<PartId, (Part, usize)>,
+    /// Not answered in time and left to wait, each with its link: what is answered late still counts.
+    late: VecDeque<(Part, usize)>,
     said: Said,
     brought: Brought,
     pace: Pace,
@@ -96,6 +98,7 @@ impl Desk {
             way,
             lines: Vec::new(),
             given: HashMap::new(),
+            late: VecDeque::new(),
             said: Said::default(),
             brought: Brought::default(),
         }
@@ -133,6 +136,7 @@ impl Desk {
     pub fn forget(&mut self) {
         self.lines.clear();
         self.given.clear();
+        self.late.clear();
         self.said = Said::default();
         self.brought = Brought::default();
     }
@@ -275,12 +279,12 @@ impl Desk {
     }
 
     /// A part is no longer with the carrier, as far as its link knows.
-    fn taken_back(&mut self, part: PartId) -> Option<Part> {
-        let (part, line) = self.given.remove(&part)?;
-        if let Some(line) = self.lines.get_mut(line) {
+    fn taken_back(&mut self, part: PartId) -> Option<(Part, usize)> {
+        let (part, number) = self.given.remove(&part)?;
+        if let Some(line) = self.lines.get_mut(number) {
             line.unanswered = line.unanswered.saturating_sub(1);
         }
-        Some(part)
+        Some((part, number))
     }
 
     /// Takes in what a link tells.
@@ -296,6 +300,7 @@ impl Desk {
                 if let Some(line) = self.lines.get_mut(line) {
                     line.is_up = false;
                 }
+                self.late.retain(|(_, of)| *of != line);
                 for id in in_doubt {
                     self.doubt(id);
                 }
@@ -306,13 +311,25 @@ impl Desk {
                 }
             }
             Note::Unwritable(id) => {
-                if let Some(part) = self.taken_back(id) {
+                if let Some((part, _)) = self.taken_back(id) {
                     let refused = part::Answer::Refused { reason: Reason::Rejected, error: None };
                     self.said.answers.push((part, refused));
                 }
             }
-            Note::Overdue(id) => self.doubt(id),
-            Note::Answered(id, answer) => self.answered(id, answer, now),
+            Note::Overdue(id) => self.overdue(id),
+            Note::Answered(id, answer) => {
+                // One that was in doubt has been decided about: its late answer tells nothing new.
+                if let Some((part, _)) = self.taken_back(id) {
+                    self.answered(part, answer, now);
+                }
+            }
+            Note::Late(id, answer) => {
+                if let Some(at) = self.late.iter().position(|(part, _)| part.id == id)
+                    && let Some((part, _)) = self.late.remove(at)
+                {
+                    self.answered(part, answer, now);
+                }
+            }
             Note::Delivered(line, handle, message) => self.delivered(line, handle, &message),
         }
         let is_alone = !self.lines.iter().any(|line| line.is_up && line.can_submit);
@@ -325,13 +342,27 @@ impl Desk {
         }
     }
 
-    fn answered(&mut self, id: PartId, answer: Answer, now: i64) {
-        // One that was in doubt has been decided about: its late answer tells nothing new.
-        let Some(part) = self.taken_back(id) else { return };
+    /// A part's time for an answer is over. If it is to wait, a late one still names it.
+    fn overdue(&mut self, id: PartId) {
+        let settings = &self.way.settings;
+        if settings.doubt != Doubt::Wait {
+            return self.doubt(id);
+        }
+        let most = settings.window.saturating_mul(self.lines.len());
+        if let Some(given) = self.taken_back(id) {
+            self.late.push_back(given);
+            // No link remembers more.
+            while self.late.len() > most {
+                self.late.pop_front();
+            }
+        }
+    }
+
+    fn answered(&mut self, part: Part, answer: Answer, now: i64) {
         let answer = match answer {
             Answer::Throttled { .. } => {
                 self.pace.too_fast(now);
-                self.said.back.push(id);
+                self.said.back.push(part.id);
                 return;
             }
             Answer::Accepted { id } => {
