@@ -2,13 +2,14 @@
 
 use crate::support::database::Home;
 use crate::support::esme::{Line, SERVES};
-use crate::support::process::{Server, rookery};
+use crate::support::process::{Server, finish, rookery};
 use smpp::status::Status;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const SUBMIT: u32 = 4;
+const DELIVER: u32 = 5;
 const UNBIND: u32 = 6;
 const BIND: u32 = 9;
 const ENQUIRE: u32 = 0x15;
@@ -158,4 +159,56 @@ async fn who_does_not_answer_does_not_listen() {
     }
     server.signal("TERM");
     assert!(server.wait().success(), "{}", server.log());
+}
+
+/// A carrier's side of a connection, once the server has bound to it.
+fn bound_by(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let (command, _, sequence) = read(&mut stream);
+    assert_eq!(command, BIND);
+    stream.write_all(&frame(BIND | ANSWER, sequence, b"old\0")).expect("an answer");
+    stream
+}
+
+/// Brings a text of a phone and waits until it is acknowledged.
+fn bring(stream: &mut TcpStream, sequence: u32, head: &[u8], text: &[u8]) {
+    let mut body = b"\0\x01\x0131655500077\0\x01\x0131655500099\0".to_vec();
+    body.push(if head.is_empty() { 0 } else { 0x40 });
+    body.extend(b"\0\0\0\0\0\0\0\0");
+    body.push(u8::try_from(head.len() + text.len()).expect("a short text"));
+    body.extend([head, text].concat());
+    stream.write_all(&frame(DELIVER, sequence, &body)).expect("a text");
+    assert_eq!(read(stream), (DELIVER | ANSWER, Status::OK, sequence));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_carrier_repeats_over_a_new_connection_counts_once() {
+    let line = Line::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("an address").to_string();
+    line.run(&["number", "add", "31655500099", &line.id()]).ok();
+    let add = ["carrier", "add", "old", "--smpp", &address, "--system-id", "rookery"];
+    let mut add_it = rookery(&line.home);
+    add_it.args(add).args(["--password-env", "SMSC_PASSWORD"]).env("SMSC_PASSWORD", "secret");
+    finish(&mut add_it).ok();
+    let (first, second) = ([5, 0, 3, 7, 2, 1], [5, 0, 3, 7, 2, 2]);
+
+    let mut stream = bound_by(&listener);
+    bring(&mut stream, 1, &[], b"Yes");
+    bring(&mut stream, 2, &first, b"Yes, ");
+    bring(&mut stream, 3, &second, b"tomorrow");
+    // It never learns that they arrived.
+    drop(stream);
+    let mut stream = bound_by(&listener);
+    bring(&mut stream, 1, &[], b"Yes");
+    bring(&mut stream, 2, &first, b"Yes, ");
+    bring(&mut stream, 3, &second, b"tomorrow");
+    bring(&mut stream, 4, &[], b"No");
+    // The phone's owner writes it once more.
+    bring(&mut stream, 5, &[], b"Yes");
+    let all = line.view("/messages?direction=mo&limit=100");
+    let items = all["items"].as_array().expect("a list");
+    let mut bodies: Vec<_> = items.iter().map(|it| it["body"].as_str().expect("a text")).collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies, ["No", "Yes", "Yes", "Yes, tomorrow"]);
 }

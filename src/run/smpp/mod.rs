@@ -11,14 +11,14 @@ use super::Stopped;
 use super::clerk::{Clerk, IDLE, OTHERS, Said};
 pub use super::clerk::{Means, Standing};
 use super::pace::Pace;
-use crate::core::Result;
+use crate::core::again::{self, Connection, Text};
 use crate::core::carrier::{Carrier, CarrierId};
-use crate::core::fragment::{self, Fragment};
-use crate::core::inbound::{self, Inbound, Taken};
+use crate::core::inbound::Taken;
 use crate::core::message::Reason;
 use crate::core::part::{self, BATCH, Part, PartId};
 use crate::core::receipt::{self, Receipt};
 use crate::core::smpp_carrier::{Doubt, SmppSettings};
+use crate::core::{Result, Timestamp};
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
@@ -42,14 +42,7 @@ struct Brought {
     /// What to acknowledge when the receipts are stored.
     handles: Vec<(usize, Handle)>,
     /// Of phones, each with what to acknowledge when it is stored.
-    texts: Vec<((usize, Handle), Text)>,
-}
-
-/// What a phone wrote.
-#[derive(Clone)]
-enum Text {
-    Whole(Inbound),
-    Part(Fragment),
+    texts: Vec<((usize, Handle), again::Brought)>,
 }
 
 /// One of the connections, as the desk sees it.
@@ -57,6 +50,10 @@ struct Line {
     commands: mpsc::UnboundedSender<Command>,
     can_submit: bool,
     is_up: bool,
+    /// Since when it is up, and when its connection before that ended.
+    over: Connection,
+    /// When it was last up.
+    ended: Option<Timestamp>,
     unanswered: usize,
 }
 
@@ -156,7 +153,8 @@ impl Desk {
             let way = Way { kind: *kind, ..self.way.clone() };
             links.push((way, Ears { number, commands: asked, notes: notes.clone() }));
             let can_submit = kind.transmits();
-            self.lines.push(Line { commands, can_submit, is_up: false, unanswered: 0 });
+            let over = Connection { since: Timestamp(0), before: None };
+            self.lines.push(Line { commands, can_submit, is_up: false, over, ended: None, unanswered: 0 });
         }
         links
     }
@@ -294,11 +292,15 @@ impl Desk {
             Note::Up(line) => {
                 if let Some(line) = self.lines.get_mut(line) {
                     line.is_up = true;
+                    line.over = Connection { since: Timestamp(now), before: line.ended };
                 }
             }
             Note::Down(line, in_doubt) => {
                 if let Some(line) = self.lines.get_mut(line) {
-                    line.is_up = false;
+                    // One that could not be made has brought nothing.
+                    if std::mem::take(&mut line.is_up) {
+                        line.ended = Some(Timestamp(now));
+                    }
                 }
                 self.late.retain(|(_, of)| *of != line);
                 for id in in_doubt {
@@ -379,14 +381,20 @@ impl Desk {
         self.said.answers.push((part, answer));
     }
 
+    fn brought_text(&mut self, handle: (usize, Handle), message: &ShortMessage, text: Text) {
+        let Some(line) = self.lines.get(handle.0) else { return };
+        let (carrier, key) = (self.clerk.shift.carrier, words::key(message));
+        self.brought.texts.push((handle, again::Brought { text, carrier, key, over: line.over }));
+    }
+
     fn delivered(&mut self, line: usize, handle: Handle, message: &ShortMessage) {
         match words::delivered(message, &self.way.settings, self.clerk.shift.carrier) {
             Delivered::Receipt(receipt) => {
                 self.brought.receipts.push(receipt);
                 self.brought.handles.push((line, handle));
             }
-            Delivered::Text(text) => self.brought.texts.push(((line, handle), Text::Whole(text))),
-            Delivered::Fragment(part) => self.brought.texts.push(((line, handle), Text::Part(*part))),
+            Delivered::Text(text) => self.brought_text((line, handle), message, Text::Whole(text)),
+            Delivered::Fragment(part) => self.brought_text((line, handle), message, Text::Part(part)),
             Delivered::Nowhere => {
                 tracing::warn!(carrier = %self.way.carrier, "a carrier brought a text to what is no number");
                 self.tell(line, Command::Acknowledge(handle, true));
@@ -396,18 +404,12 @@ impl Desk {
 }
 
 /// Takes what a phone wrote.
-async fn take(store: &Store, text: Text) -> Result<()> {
-    let taken = match text {
-        Text::Whole(text) => {
-            let to = text.to;
-            store.write(text, inbound::receive).await.map(|taken| (to, Some(taken)))?
-        }
-        Text::Part(part) => {
-            let to = part.to;
-            store.write(part, fragment::gather).await.map(|taken| (to, taken))?
-        }
+async fn take(store: &Store, brought: again::Brought) -> Result<()> {
+    let to = match &brought.text {
+        Text::Whole(text) => text.to,
+        Text::Part(part) => part.to,
     };
-    if let (to, Some(Taken::Stray)) = taken {
+    if store.write(brought, again::take).await? == Some(Taken::Stray) {
         tracing::warn!(to = %to.masked(), "a text came to a number that nobody has; give it to an account with `rookery number add`");
     }
     Ok(())
