@@ -1,5 +1,6 @@
 //! Listening: plain and encrypted HTTP/1.1 and HTTP/2, within limits, until told to stop.
 
+use crate::wire::smpp::Stranger;
 use crate::wire::{Connection, Service};
 use axum::body::Body;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -91,11 +92,22 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
+    let stranger = match &answers {
+        Answers::Smpp(server) => match server.stranger(peer.ip()) {
+            None => return tracing::debug!(from = %peer.ip(), "too many connections without a bind"),
+            stranger => stranger,
+        },
+        Answers::Service(_) | Answers::Metrics(_) => None,
+    };
     match acceptor {
-        None => serve(stream, Connection { peer: peer.ip(), is_tls: false }, answers, watcher, stop).await,
+        None => {
+            let connection = Connection { peer: peer.ip(), is_tls: false };
+            serve(stream, connection, answers, stranger, watcher, stop).await;
+        }
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, watcher, stop).await;
+                serve(stream, Connection { peer: peer.ip(), is_tls: true }, answers, stranger, watcher, stop)
+                    .await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -107,11 +119,14 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     connection: Connection,
     answers: Answers,
+    stranger: Option<Stranger>,
     watcher: hyper_util::server::graceful::Watcher,
     stop: watch::Receiver<bool>,
 ) {
     if let Answers::Smpp(server) = answers {
-        server.serve(stream, connection.peer, stop).await;
+        if let Some(stranger) = stranger {
+            server.serve(stream, stranger, stop).await;
+        }
         // The graceful shutdown waits for it.
         return drop(watcher);
     }

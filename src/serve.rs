@@ -26,8 +26,11 @@ const DEMO_CREDIT: Amount = Amount(100_000_000);
 pub async fn run(settings: &Settings) -> Result<(), String> {
     let serve = &settings.serve;
     // Bound first: a second server on the same addresses fails before it touches anything.
-    let plain = bind(&default_listen(serve)).await?;
-    let encrypted = bind(&serve.tls_listen).await?;
+    let none = Vec::new();
+    let answering = |addresses| if serve.has(Role::Api) { addresses } else { &none };
+    let listen = default_listen(serve);
+    let plain = bind(answering(&listen)).await?;
+    let encrypted = bind(answering(&serve.tls_listen)).await?;
     let scraped = bind(&serve.metrics_listen).await?;
     let tls = || match (&serve.tls_cert, &serve.tls_key) {
         (Some(certificate), Some(key)) => Tls::open(certificate, key),
@@ -36,9 +39,9 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     let encrypted =
         encrypted.into_iter().map(|listener| Ok((listener, tls()?))).collect::<Result<Vec<_>, String>>()?;
 
-    let smpp = bind(&serve.smpp_listen).await?.into_iter().map(|listener| (listener, None));
+    let smpp = bind(answering(&serve.smpp_listen)).await?.into_iter().map(|listener| (listener, None));
     let mut smpp: Vec<(TcpListener, Option<Tls>)> = smpp.collect();
-    for listener in bind(&serve.smpp_tls_listen).await? {
+    for listener in bind(answering(&serve.smpp_tls_listen)).await? {
         smpp.push((listener, Some(tls()?)));
     }
 
@@ -62,11 +65,16 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     };
     let duties = Duties { submit: serve.has(Role::Submit), deliver: serve.has(Role::Deliver) };
     let tasks = Tasks::start(means, duties);
-    let limits = !serve.no_rate_limit.unwrap_or(false);
-    let smpp_server =
-        smpp::Server::new(store.clone(), vault.clone(), common.clone(), limits, clock.clone(), &entropy);
-    let service =
-        Service::new(store.clone(), vault, common, Arc::clone(&metrics), options(serve), clock, entropy);
+    let options = options(serve);
+    let smpp_server = smpp::Server::new(
+        store.clone(),
+        vault.clone(),
+        common.clone(),
+        &options,
+        clock.clone(),
+        entropy.clone(),
+    );
+    let service = Service::new(store.clone(), vault, common, Arc::clone(&metrics), options, clock, entropy);
     let answers = Answers::Service(Arc::new(service));
 
     // Before anybody can see that this serves: a signal that comes right then is a graceful stop as well.

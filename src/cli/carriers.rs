@@ -93,16 +93,25 @@ pub(super) struct New {
 
 #[derive(Subcommand)]
 pub(super) enum RouteCommand {
-    /// Give numbers that begin with a prefix to a carrier
+    /// Give numbers that begin with a prefix, or that are of a network, to a carrier
     ///
     /// The longest prefix that has routes decides. Among its routes the lowest priority number comes first; the next is
-    /// taken while that carrier is down. Weights share numbers out between routes of the same priority.
-    #[command(verbatim_doc_comment)]
+    /// taken while that carrier is down. Weights share numbers out between routes of the same priority. Routes of a
+    /// network come before those of its country, and these before prefixes; `rookery number prefixes import` says which
+    /// number is of which network.
+    #[command(verbatim_doc_comment, allow_missing_positional = true)]
     Add {
         /// First digits; an empty text for all numbers
-        prefix: String,
+        #[arg(required_unless_present = "mcc")]
+        prefix: Option<String>,
         /// The carrier's name
         carrier: String,
+        /// Mobile country code of the network, in place of a prefix
+        #[arg(long, conflicts_with = "prefix")]
+        mcc: Option<String>,
+        /// Mobile network code; without it all networks of the country
+        #[arg(long, requires = "mcc")]
+        mnc: Option<String>,
         /// The lowest comes first
         #[arg(long, default_value_t = 0)]
         priority: i64,
@@ -117,11 +126,19 @@ pub(super) enum RouteCommand {
         json: bool,
     },
     /// Remove a route
+    #[command(allow_missing_positional = true)]
     Remove {
         /// Its prefix
-        prefix: String,
+        #[arg(required_unless_present = "mcc")]
+        prefix: Option<String>,
         /// The carrier's name
         carrier: String,
+        /// Its mobile country code, in place of a prefix
+        #[arg(long, conflicts_with = "prefix")]
+        mcc: Option<String>,
+        /// Its mobile network code
+        #[arg(long, requires = "mcc")]
+        mnc: Option<String>,
     },
 }
 
@@ -285,10 +302,19 @@ pub(super) async fn carrier(
     Ok(())
 }
 
+/// A prefix, or what stands for a network in its place.
+fn place(prefix: Option<String>, mcc: Option<String>, mnc: Option<String>) -> String {
+    match mcc {
+        Some(mcc) => route::of_network(&mcc, mnc.as_deref()),
+        None => prefix.unwrap_or_default(),
+    }
+}
+
 pub(super) async fn route(installation: &Installation, command: RouteCommand) -> Outcome {
     let store = &installation.store;
     match command {
-        RouteCommand::Add { prefix, carrier, priority, weight } => {
+        RouteCommand::Add { prefix, carrier, mcc, mnc, priority, weight } => {
+            let prefix = place(prefix, mcc, mnc);
             let route = Route { prefix, carrier: CarrierId(0), priority, weight };
             let added: crate::core::Result<()> = store.write((carrier, route), route::add).await;
             added?;
@@ -302,19 +328,30 @@ pub(super) async fn route(installation: &Installation, command: RouteCommand) ->
                 let all: Vec<Value> = routes
                     .iter()
                     .map(|route| {
-                        json!({"prefix": route.prefix, "carrier": name(route.carrier),
-                            "priority": route.priority, "weight": route.weight})
+                        let mut shown = json!({"prefix": route.prefix, "carrier": name(route.carrier),
+                            "priority": route.priority, "weight": route.weight});
+                        if let Some((mcc, mnc)) = route::network(&route.prefix) {
+                            shown["prefix"] = Value::Null;
+                            shown["mcc"] = json!(mcc);
+                            shown["mnc"] = json!(mnc);
+                        }
+                        shown
                     })
                     .collect();
                 say(&Value::Array(all).to_string());
                 return Ok(());
             }
             for Route { prefix, carrier, priority, weight } in &routes {
-                let prefix = if prefix.is_empty() { "(all)" } else { prefix };
+                let prefix = match (prefix.as_str(), route::network(prefix)) {
+                    ("", _) => "(all)".to_owned(),
+                    (_, Some((mcc, mnc))) => format!("network {mcc} {}", mnc.unwrap_or("(all)")),
+                    (prefix, None) => prefix.to_owned(),
+                };
                 say(&format!("{prefix:<16} {:<20} priority {priority:<4} weight {weight}", name(*carrier)));
             }
         }
-        RouteCommand::Remove { prefix, carrier } => {
+        RouteCommand::Remove { prefix, carrier, mcc, mnc } => {
+            let prefix = place(prefix, mcc, mnc);
             let gone: crate::core::Result<()> = store.write((prefix, carrier), route::remove).await;
             gone?;
         }

@@ -247,6 +247,21 @@ pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
     Ok(())
 }
 
+/// Whether the price of messages could be held now. Nothing is held: what decides is [`hold`].
+pub async fn covers(rx: &mut Rx, charge: &Charge) -> Result<bool> {
+    for (scope, amount) in [(charge.scope, charge.price), (charge.partner(), charge.partners_hold())] {
+        if amount == Amount::ZERO {
+            continue;
+        }
+        let Balance { posted, held, credit_limit, .. } = balance(rx, &scope).await?;
+        let in_hand = posted.0.saturating_sub(held.0).saturating_add(credit_limit.0);
+        if in_hand < amount.0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Holds that end in one unit: each is settled, which moves money, or released. Applied once, all accounts together.
 #[derive(Debug, Default)]
 pub struct Settlement {

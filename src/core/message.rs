@@ -14,6 +14,7 @@ use super::terms::{Quote, Terms};
 use super::words::words;
 use super::{
     Code, Error, Noun, Result, Scope, Timestamp, Violation, binary, callback, opt_out, part, schedule,
+    smpp_outbox,
 };
 use smpp::text::Alphabet;
 use std::collections::HashSet;
@@ -296,6 +297,11 @@ impl Plan {
     /// How many recipients it has.
     pub fn recipients(&self) -> usize {
         self.recipients.len()
+    }
+
+    /// When it is to be sent, if not at once.
+    pub(super) fn hour(&self) -> Option<Timestamp> {
+        self.draft.scheduled
     }
 
     /// The rows of its recipients and their parts.
@@ -618,16 +624,22 @@ pub(super) async fn push_parts(
     Ok(())
 }
 
-/// Who has opted out is reported on at once, if the message is.
-async fn report_refused(tx: &mut Tx, scope: &Scope, message: &Message, recipient: Recipient) -> Result<()> {
-    if message.reference.is_none() {
-        return Ok(());
+/// Where what becomes of a message is told, as `part::COLUMNS` has it. Who is told by SMPP needs no reference.
+pub(super) async fn reports_to(rx: &mut Rx, scope: &Scope, message: &Message) -> Result<Option<String>> {
+    let by_smpp = message.report_url.as_deref().is_some_and(smpp_outbox::is_one);
+    if message.reference.is_none() && !by_smpp {
+        return Ok(None);
     }
     let url = match &message.report_url {
         Some(url) => Some(url.clone()),
-        None => super::terms::messaging(tx, scope).await?.report_url,
+        None => super::terms::messaging(rx, scope).await?.report_url,
     };
-    let Some(url) = url.filter(|url| !url.is_empty()) else { return Ok(()) };
+    Ok(url.filter(|url| !url.is_empty()))
+}
+
+/// Who has opted out is reported on at once, if the message is.
+async fn report_refused(tx: &mut Tx, scope: &Scope, message: &Message, recipient: Recipient) -> Result<()> {
+    let Some(url) = reports_to(tx, scope, message).await? else { return Ok(()) };
     let about = callback::About { message: message.id, recipient };
     callback::push(tx, *scope, callback::Kind::Status, &url, &about).await
 }

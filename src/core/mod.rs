@@ -4,6 +4,7 @@
 //! calling each other with the same `Tx`. Every function on tenant data takes a [`Scope`], and its SQL begins with it.
 
 pub mod account;
+pub mod again;
 pub mod archive;
 pub mod batch;
 pub mod binary;

@@ -36,16 +36,25 @@ pub struct Prefix {
     pub network: Network,
 }
 
+fn is_number(text: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
+    lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn invalid(field: &'static str, wrong: bool) -> std::result::Result<(), Violation> {
+    if wrong { Err(Violation::new(field, Code::Invalid)) } else { Ok(()) }
+}
+
+/// Checks the codes of a network, or of a country's, for form.
+pub(super) fn check_codes(mcc: &str, mnc: Option<&str>) -> std::result::Result<(), Violation> {
+    invalid("mcc", !is_number(mcc, 3..=3))?;
+    invalid("mnc", mnc.is_some_and(|mnc| !is_number(mnc, 2..=3)))
+}
+
 /// Checks a prefix for form.
 pub fn check(prefix: &Prefix) -> std::result::Result<(), Violation> {
     let Prefix { digits, network: Network { mcc, mnc, operator } } = prefix;
-    let is_number = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
-        lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let invalid = |field, wrong: bool| if wrong { Err(Violation::new(field, Code::Invalid)) } else { Ok(()) };
     invalid("prefix", !is_number(digits, 1..=PREFIX_MAX))?;
-    invalid("mcc", !is_number(mcc, 3..=3))?;
-    invalid("mnc", !is_number(mnc, 2..=3))?;
+    check_codes(mcc, Some(mnc))?;
     invalid("operator", operator.chars().any(char::is_control))?;
     if operator.chars().count() > NAME_MAX {
         return Err(Violation::new("operator", Code::TooLong(NAME_MAX)));
@@ -96,6 +105,18 @@ impl Networks {
         let digits = number.to_string();
         (1..=digits.len()).rev().find_map(|length| self.0.get(digits.get(..length)?))
     }
+}
+
+/// The network of a number, as the tables say.
+pub(super) async fn of(rx: &mut Rx, number: Msisdn) -> Result<Option<Network>> {
+    let digits = number.to_string();
+    let prefixes: Vec<&str> = (1..=digits.len()).rev().filter_map(|length| digits.get(..length)).collect();
+    let found: Vec<Option<(String, String, String)>> = rx
+        .maybe_each(sql!("SELECT mcc, mnc, operator FROM network WHERE prefix = $1"), &prefixes, |prefix| {
+            [prefix]
+        })
+        .await?;
+    Ok(found.into_iter().flatten().next().map(|(mcc, mnc, operator)| Network { mcc, mnc, operator }))
 }
 
 #[expect(clippy::ptr_arg, reason = "a command is what it was given as")]

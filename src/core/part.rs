@@ -453,7 +453,8 @@ async fn move_on(tx: &mut Tx, carrier: CarrierId, after: PartId, alike: bool) ->
             &[&carrier, &after, &some],
         )
         .await?;
-    let routes = route::routes(tx, &()).await?;
+    let numbers: Vec<Msisdn> = waiting.iter().map(|(_, to, ..)| *to).collect();
+    let routes = route::routes_to(tx, &numbers).await?;
     let (mut moved, mut stuck) = (Vec::new(), Vec::new());
     for (id, to, number, is_long) in &waiting {
         let way = Way { carrier, is_whole: *number == WHOLE };

@@ -85,6 +85,12 @@ impl Originator {
         }
     }
 
+    /// The same, except for names that nobody may send under, in whatever case.
+    pub fn parse_unless(text: &str, reserved: &[String]) -> Result<Originator, Code> {
+        let is_reserved = reserved.iter().any(|name| name.eq_ignore_ascii_case(text.trim()));
+        if is_reserved { Err(Code::Invalid) } else { Originator::parse(text) }
+    }
+
     /// As it is shown.
     pub fn as_str(&self) -> &str {
         &self.0

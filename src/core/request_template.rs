@@ -41,6 +41,10 @@ pub enum Field {
     Udh,
     /// The octets of a binary message, in hexadecimal digits; nothing of others.
     Data,
+    /// Its class (3GPP TS 23.038 section 4): 0 is shown at once.
+    Class,
+    /// Seconds that it is still worth delivering, at least 1.
+    Validity,
 }
 
 const FIELDS: &[(&str, Field)] = &[
@@ -55,6 +59,8 @@ const FIELDS: &[(&str, Field)] = &[
     ("secret", Field::Secret),
     ("udh", Field::Udh),
     ("data", Field::Data),
+    ("class", Field::Class),
+    ("validity", Field::Validity),
 ];
 /// Digits of the longest short code: a plus before it would make a number of it.
 const SHORT_CODE: usize = 6;
@@ -80,6 +86,10 @@ pub struct Values<'a> {
     pub udh: &'a str,
     /// See [`Field::Data`].
     pub data: &'a str,
+    /// See [`Field::Class`].
+    pub class: i64,
+    /// See [`Field::Validity`].
+    pub validity: i64,
 }
 
 /// Values that hold what is hard to write: a template that is right with them is right with others.
@@ -93,6 +103,8 @@ pub(super) const SAMPLE: Values<'static> = Values {
     secret: "s \"ecret\\",
     udh: "050003340201",
     data: "00ff",
+    class: 1,
+    validity: 60,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +198,8 @@ fn value(field: Field, values: &Values<'_>) -> String {
         Field::Secret => values.secret.to_owned(),
         Field::Udh => values.udh.to_owned(),
         Field::Data => values.data.to_owned(),
+        Field::Class => values.class.to_string(),
+        Field::Validity => values.validity.to_string(),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Routes: which carrier takes which number. The longest prefix that has routes decides; among its routes those of the
+//! Routes: which carrier takes which number. The network that a number is of decides, as far as the operator's prefix file
+//! says and the network has routes; then its country; then the longest prefix that has routes. Among routes those of the
 //! lowest priority number come first, like mail exchangers, and weights share numbers out between equals. A number stays
 //! with its carrier: what it hashes to decides, not chance, so that messages to one phone keep their order.
 
 use super::carrier::{self, CarrierId};
 use super::change::{self, Kind};
+use super::network::{self, Network};
 use super::phone::Msisdn;
 use super::{Code, Error, Noun, Result, Violation};
 use std::collections::HashMap;
@@ -14,10 +16,24 @@ const PREFIX_MAX: usize = 15;
 /// Largest priority number and weight.
 const NUMBER_MAX: i64 = 1_000;
 
-/// One way for numbers that begin with a prefix.
+/// Begins the place of a network among the prefixes, which have digits alone.
+const NETWORK: char = '@';
+
+/// The place of a network, or of all networks of a country, among the prefixes.
+pub fn of_network(mcc: &str, mnc: Option<&str>) -> String {
+    mnc.map_or_else(|| format!("{NETWORK}{mcc}"), |mnc| format!("{NETWORK}{mcc}-{mnc}"))
+}
+
+/// The mobile country code, and the mobile network code if there is one, that a place stands for; `None` for a prefix.
+pub fn network(place: &str) -> Option<(&str, Option<&str>)> {
+    let codes = place.strip_prefix(NETWORK)?;
+    Some(codes.split_once('-').map_or((codes, None), |(mcc, mnc)| (mcc, Some(mnc))))
+}
+
+/// One way for numbers that begin with a prefix, or that are of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// First digits; empty for all numbers.
+    /// First digits; empty for all numbers. Or what [`of_network`] makes.
     pub prefix: String,
     /// Who takes them.
     pub carrier: CarrierId,
@@ -42,7 +58,9 @@ pub async fn all(rx: &mut Rx, (): &()) -> Result<Vec<Route>> {
 /// Adds a route, or changes the priority and weight of the one that is there.
 pub async fn add(tx: &mut Tx, (name, route): &(String, Route)) -> Result<()> {
     let Route { prefix, priority, weight, .. } = route;
-    if prefix.len() > PREFIX_MAX || !prefix.bytes().all(|b| b.is_ascii_digit()) {
+    if let Some((mcc, mnc)) = network(prefix) {
+        network::check_codes(mcc, mnc)?;
+    } else if prefix.len() > PREFIX_MAX || !prefix.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Violation::new("prefix", Code::Invalid).into());
     }
     if !(0..=NUMBER_MAX).contains(priority) {
@@ -106,7 +124,11 @@ pub struct Way {
 
 /// Which carrier takes a number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Routes(HashMap<String, Vec<Hop>>);
+pub struct Routes {
+    hops: HashMap<String, Vec<Hop>>,
+    /// Of some numbers: see [`routes_to`].
+    networks: HashMap<Msisdn, Network>,
+}
 
 /// Spreads numbers that follow one another (a step of `SplitMix64`).
 fn spread(to: Msisdn) -> i64 {
@@ -117,9 +139,14 @@ fn spread(to: Msisdn) -> i64 {
 }
 
 impl Routes {
-    /// Who takes a number, if anybody does: one that is up, if there is one.
-    pub fn way(&self, to: Msisdn) -> Option<Way> {
-        let hops = self.hops(to)?;
+    /// Whether it matters which network a number is of.
+    pub fn by_network(&self) -> bool {
+        self.hops.keys().any(|place| place.starts_with(NETWORK))
+    }
+
+    /// Who takes a number of a network, if anybody does: one that is up, if there is one.
+    pub fn way(&self, to: Msisdn, of: Option<&Network>) -> Option<Way> {
+        let hops = self.hops(to, of)?;
         choose(hops.iter().filter(|hop| !hop.is_down), to).or_else(|| choose(hops.iter(), to))
     }
 
@@ -138,11 +165,15 @@ impl Routes {
 
     fn others(&self, to: Msisdn, of: Way, is_long: bool) -> Option<Vec<Hop>> {
         let fits = |hop: &&Hop| hop.carrier != of.carrier && (!is_long || hop.is_whole == of.is_whole);
-        Some(self.hops(to)?.iter().filter(fits).copied().collect())
+        Some(self.hops(to, self.networks.get(&to))?.iter().filter(fits).copied().collect())
     }
 
-    fn hops(&self, to: Msisdn) -> Option<&[Hop]> {
-        to.longest_prefix(&self.0).map(Vec::as_slice)
+    fn hops(&self, to: Msisdn, of: Option<&Network>) -> Option<&[Hop]> {
+        let by_network = of.and_then(|Network { mcc, mnc, .. }| {
+            let own = self.hops.get(&of_network(mcc, Some(mnc)));
+            own.or_else(|| self.hops.get(&of_network(mcc, None)))
+        });
+        by_network.or_else(|| to.longest_prefix(&self.hops)).map(Vec::as_slice)
     }
 }
 
@@ -173,7 +204,20 @@ pub async fn routes(rx: &mut Rx, (): &()) -> Result<Routes> {
         let hop = Hop { carrier, priority, weight, is_down: known.down.is_some(), is_whole };
         by_prefix.entry(prefix).or_default().push(hop);
     }
-    Ok(Routes(by_prefix))
+    Ok(Routes { hops: by_prefix, networks: HashMap::new() })
+}
+
+/// The same, with the networks of some numbers, at most as many as a unit may look at.
+pub(super) async fn routes_to(rx: &mut Rx, numbers: &[Msisdn]) -> Result<Routes> {
+    let mut routes = routes(rx, &()).await?;
+    if routes.by_network() {
+        for number in numbers {
+            if let Some(network) = network::of(rx, *number).await? {
+                routes.networks.insert(*number, network);
+            }
+        }
+    }
+    Ok(routes)
 }
 
 #[cfg(test)]
@@ -187,13 +231,37 @@ mod tests {
     fn routes(hops: &[(&str, Hop)]) -> Routes {
         let mut routes = Routes::default();
         for (prefix, hop) in hops {
-            routes.0.entry((*prefix).to_owned()).or_default().push(*hop);
+            routes.hops.entry((*prefix).to_owned()).or_default().push(*hop);
         }
         routes
     }
 
     fn taken(routes: &Routes, to: i64) -> Option<i64> {
-        routes.way(Msisdn(to)).map(|way| way.carrier.0)
+        routes.way(Msisdn(to), None).map(|way| way.carrier.0)
+    }
+
+    #[test]
+    fn a_network_decides_before_its_country_and_that_before_a_prefix() {
+        let mut routes = routes(&[
+            ("3165", hop(1, 0, 1)),
+            (&of_network("204", None), hop(2, 0, 1)),
+            (&of_network("204", Some("08")), hop(3, 0, 1)),
+            (&of_network("204", Some("08")), hop(4, 1, 1)),
+        ]);
+        let of = |mcc: &str, mnc: &str| Network { mcc: mcc.into(), mnc: mnc.into(), operator: String::new() };
+        let taken = |routes: &Routes, network: Option<&Network>| {
+            routes.way(Msisdn(31_655_500_011), network).map(|way| way.carrier.0)
+        };
+        assert_eq!(taken(&routes, None), Some(1));
+        assert_eq!(taken(&routes, Some(&of("206", "08"))), Some(1));
+        assert_eq!(taken(&routes, Some(&of("204", "04"))), Some(2));
+        assert_eq!(taken(&routes, Some(&of("204", "08"))), Some(3));
+        let (to, way) = (Msisdn(31_655_500_011), Way { carrier: CarrierId(3), is_whole: false });
+        assert_eq!(routes.instead(to, way, false), Some(CarrierId(1)), "of an unknown network");
+        routes.networks.insert(to, of("204", "08"));
+        assert_eq!(routes.instead(to, way, false), Some(CarrierId(4)));
+        assert_eq!(network("@204-08"), Some(("204", Some("08"))));
+        assert_eq!((network("@204"), network("204")), (Some(("204", None)), None));
     }
 
     #[test]

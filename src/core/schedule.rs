@@ -7,7 +7,7 @@
 use super::ledger::{self, Charge, Settlement};
 use super::message::{self, Message, MessageId, Plan, Planned, ROWS_MAX, Reason, Recipient, Status, count};
 use super::money::{Amount, Currency};
-use super::{AccountId, Result, Scope, Timestamp, account, callback, terms};
+use super::{AccountId, Result, Scope, Timestamp, account, callback};
 use store::{Tx, sql};
 
 /// A message may be for so much later: a year and a day.
@@ -218,17 +218,13 @@ async fn send(tx: &mut Tx, pack: &Pack, message: &Message) -> Result<()> {
 /// Nobody could send it in time: it has ended without a carrier having seen it.
 async fn end(tx: &mut Tx, pack: &Pack, message: &Message, (status, reason): (Status, Reason)) -> Result<()> {
     let now: Timestamp = tx.now();
-    let url = match (&message.reference, &message.report_url) {
-        (None, _) => None,
-        (Some(_), Some(url)) => Some(url.clone()),
-        (Some(_), None) => terms::messaging(tx, &pack.scope).await?.report_url,
-    };
+    let url = message::reports_to(tx, &pack.scope, message).await?;
     for planned in &pack.recipients {
         let fresh = message::fresh(planned, message.parts, now);
         let recipient =
             if planned.has_opted_out() { fresh } else { Recipient { status, reason: Some(reason), ..fresh } };
         change(tx, pack, &recipient, 0).await?;
-        if let Some(url) = url.as_deref().filter(|url| !url.is_empty()) {
+        if let Some(url) = &url {
             let about = callback::About { message: message.id, recipient };
             callback::push(tx, pack.scope, callback::Kind::Status, url, &about).await?;
         }

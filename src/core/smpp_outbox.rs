@@ -10,7 +10,7 @@ use super::message::{self, Message, MessageId, Status};
 use super::rendered::Rendered;
 use super::smpp_part::{self, Piece};
 use super::smpp_user::SystemId;
-use super::{Result, Scope, Timestamp};
+use super::{Error, Result, Scope, Timestamp};
 use sha2::{Digest, Sha256};
 use smpp::short_message::RegisteredDelivery;
 use store::{Rx, Tx, sql};
@@ -20,6 +20,10 @@ const SCHEME: &str = "smpp:";
 const WANTED: &str = "?receipts=";
 /// The first of the lanes: carriers' begin with zeros.
 const FIRST: Lane = Lane((1_u128 << 126).to_be_bytes());
+/// Comes before the first of the lanes.
+pub const BEFORE: Lane = Lane(((1_u128 << 126) - 1).to_be_bytes());
+/// Lanes that one look finds at most.
+pub const LANES: usize = 64;
 /// The last of the lanes; those of web addresses come after it.
 pub const LAST: Lane = Lane((u128::MAX >> 1).to_be_bytes());
 /// What nobody has fetched is given up after this time.
@@ -88,6 +92,11 @@ pub fn system_id(url: &str) -> Option<SystemId> {
     parsed(url).and_then(|(system_id, _)| SystemId::parse(system_id).ok())
 }
 
+/// Whether a URL is of this form.
+pub(super) fn is_one(url: &str) -> bool {
+    url.starts_with(SCHEME)
+}
+
 /// Whether whoever is told by a URL wants to know of a status.
 pub(super) fn wants(url: &str, status: Status) -> bool {
     parsed(url).is_none_or(|(_, receipts)| receipts.want(status))
@@ -115,6 +124,34 @@ pub async fn is_due(rx: &mut Rx, lane: &Lane) -> Result<bool> {
     Ok(rx.maybe::<i64>(due, &[&lane.0, &now]).await?.is_some())
 }
 
+/// Lanes in which there is something to tell now, after a lane; at most [`LANES`].
+pub async fn due_lanes(rx: &mut Rx, after: &Lane) -> Result<Vec<Lane>> {
+    // All tenants: lanes are everybody's. One step of the recursion finds the next lane in the index.
+    let now: Timestamp = rx.now();
+    let lanes: Vec<Vec<u8>> = rx
+        .all(
+            sql!(
+                "WITH RECURSIVE next (lane) AS (
+                     SELECT * FROM (SELECT lane FROM callback WHERE open AND lane > $1 AND lane <= $2
+                         ORDER BY lane LIMIT 1) first
+                     UNION ALL
+                     SELECT (SELECT c.lane FROM callback c WHERE c.open AND c.lane > next.lane AND c.lane <= $2
+                         ORDER BY c.lane LIMIT 1)
+                     FROM next WHERE next.lane IS NOT NULL
+                 )
+                 SELECT lane FROM next WHERE lane IS NOT NULL AND EXISTS (
+                     SELECT 1 FROM callback c WHERE c.open AND c.lane = next.lane AND c.due <= $3)
+                 LIMIT 64"
+            ),
+            &[&after.0, &LAST.0, &now],
+        )
+        .await?;
+    let known = lanes.into_iter().map(|bytes| bytes.try_into().map(Lane));
+    known
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|_| Error::Internal("a lane of another length".into()))
+}
+
 /// Something to tell, with all that it is told with.
 #[derive(Debug, Clone)]
 pub struct Told {
@@ -130,11 +167,12 @@ pub struct Told {
 pub async fn take(tx: &mut Tx, command: &(Lane, Holder)) -> Result<Option<Vec<Told>>> {
     let Some(batch) = callback::take(tx, command).await? else { return Ok(None) };
     let Some(Due { scope, .. }) = batch.due.first() else { return Ok(Some(Vec::new())) };
-    // Read again each time: how it looks depends on the bind, so that nothing is kept rendered.
-    let ids: Vec<_> = batch.due.iter().map(|due| due.message).collect();
-    let messages = message::for_callbacks(tx, scope, &ids).await?;
+    // How it looks depends on the bind, so that nothing is kept rendered: what was tried before needs its message again.
+    let ids: Vec<_> = batch.due.iter().filter(|due| due.rendered.is_some()).map(|due| due.message).collect();
+    let mut again = message::for_callbacks(tx, scope, &ids).await?.into_iter();
     let mut told = Vec::with_capacity(batch.due.len());
-    for (due, message) in batch.due.into_iter().zip(messages) {
+    for (due, fresh) in batch.due.into_iter().zip(batch.messages) {
+        let message = if due.rendered.is_some() { again.next().flatten() } else { fresh };
         let pieces = match &message {
             Some(message) if message.direction == message::Direction::In => Vec::new(),
             _ => smpp_part::pieces(tx, &due.scope, due.message).await?,

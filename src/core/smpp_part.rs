@@ -134,9 +134,16 @@ async fn locked(tx: &mut Tx, series: &Series) -> Result<Vec<MessageId>> {
     Ok(ids)
 }
 
-async fn insert(tx: &mut Tx, arrived: &Arrived, id: MessageId, message: Option<MessageId>) -> Result<bool> {
+/// Stores a part: one that waits, or the last of a message, whose ids are remembered from its hour on.
+async fn insert(
+    tx: &mut Tx,
+    arrived: &Arrived,
+    id: MessageId,
+    made: Option<(MessageId, Timestamp)>,
+) -> Result<bool> {
     let Arrived { series, part, receipts } = arrived;
-    let (now, none): (Timestamp, &[u8]) = (tx.now(), &[]);
+    let none: &[u8] = &[];
+    let (message, created) = (made.map(|(message, _)| message), made.map_or(tx.now(), |(_, hour)| hour));
     let octets = if message.is_none() { part.octets.clone() } else { none.to_vec() };
     let stored = tx
         .exec(
@@ -163,7 +170,7 @@ async fn insert(tx: &mut Tx, arrived: &Arrived, id: MessageId, message: Option<M
                 receipts,
                 &message.is_none(),
                 &message,
-                &now,
+                &created,
             ],
         )
         .await?;
@@ -181,6 +188,11 @@ pub async fn keep(tx: &mut Tx, arrived: &Arrived) -> Result<Option<MessageId>> {
     Ok(insert(tx, arrived, id, None).await?.then_some(id))
 }
 
+/// What a part of a test user is answered with. It is not kept: neither waits it for others, nor do others for it.
+pub async fn rehearsed(tx: &mut Tx, (): &()) -> Result<MessageId> {
+    Ok(tx.id())
+}
+
 /// The last part of a message, with what the whole message is.
 #[derive(Debug, Clone)]
 pub struct Completion {
@@ -196,6 +208,7 @@ pub struct Completion {
 /// again.
 pub async fn complete(tx: &mut Tx, completion: &Completion) -> Result<Option<Message>> {
     let Completion { last, others, plan } = completion;
+    let hour: Timestamp = plan.hour().unwrap_or(tx.now());
     let mut wanted = others.clone();
     wanted.sort();
     if locked(tx, &last.series).await? != wanted {
@@ -207,14 +220,14 @@ pub async fn complete(tx: &mut Tx, completion: &Completion) -> Result<Option<Mes
     for id in others {
         tx.put(
             sql!(
-                "UPDATE smpp_waiting SET waits = $5, message = $4, octets = $6
+                "UPDATE smpp_waiting SET waits = $5, message = $4, octets = $6, created = $7
                  WHERE root = $1 AND account = $2 AND id = $3"
             ),
-            &[&root, &account, id, &message.id, &false, &nothing.to_vec()],
+            &[&root, &account, id, &message.id, &false, &nothing.to_vec(), &hour],
         )
         .await?;
     }
-    insert(tx, last, message.id, Some(message.id)).await?;
+    insert(tx, last, message.id, Some((message.id, hour))).await?;
     Ok(Some(message))
 }
 
@@ -258,6 +271,14 @@ async fn end(tx: &mut Tx, old: &[Old]) -> Result<()> {
     let nothing: &[u8] = &[];
     for (root, account, id, system_id, destination, receipts) in old {
         let scope = Scope { root: *root, account: *account };
+        let Some(url) = receipts.url(system_id) else {
+            tx.put(
+                sql!("DELETE FROM smpp_waiting WHERE root = $1 AND account = $2 AND id = $3"),
+                &[&scope.root, &scope.account, id],
+            )
+            .await?;
+            continue;
+        };
         // It stands for a message of its own, which what is told of it finds.
         tx.put(
             sql!(
@@ -275,10 +296,8 @@ async fn end(tx: &mut Tx, old: &[Old]) -> Result<()> {
             changed: now,
             price: Amount::ZERO,
         };
-        if let Some(url) = receipts.url(system_id) {
-            let about = About { message: *id, recipient };
-            callback::push(tx, scope, callback::Kind::Status, &url, &about).await?;
-        }
+        let about = About { message: *id, recipient };
+        callback::push(tx, scope, callback::Kind::Status, &url, &about).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::account::{self, AccountId, Status};
 use super::change::{self, Kind};
 use super::secret::{Place, Secret, Vault, alphanumeric, hash};
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
+use std::sync::Arc;
 use store::{Column, FromRow, Param, Row, Rx, Tx, Val, sql};
 use subtle::ConstantTimeEq;
 
@@ -284,15 +285,21 @@ impl Standing {
 
 /// A user by its name; none if it was revoked.
 pub async fn standing(rx: &mut Rx, system_id: &SystemId) -> Result<Option<Standing>> {
+    Ok(standings(rx, &Arc::from([system_id.clone()])).await?.pop().flatten())
+}
+
+/// The same of some, in their order.
+pub async fn standings(rx: &mut Rx, system_ids: &Arc<[SystemId]>) -> Result<Vec<Option<Standing>>> {
     Ok(rx
-        .maybe(
+        .maybe_each(
             sql!(
                 "SELECT u.system_id, u.root, u.account, u.mode, u.binds, u.unanswered, u.throughput, u.created, u.revoked,
                  u.sealed, a.status, r.status
                  FROM smpp_user u LEFT JOIN account a ON a.id = u.account LEFT JOIN account r ON r.id = u.root
                  WHERE u.system_id = $1 AND u.revoked IS NULL"
             ),
-            &[system_id],
+            system_ids,
+            |system_id| [system_id],
         )
         .await?)
 }

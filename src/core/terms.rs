@@ -212,6 +212,8 @@ pub struct Terms {
     own: Arc<Rates>,
     partners: Arc<Rates>,
     routes: Arc<Routes>,
+    /// Where it matters for the routes.
+    networks: Option<Arc<Networks>>,
 }
 
 /// What one part to one number costs, and who carries it.
@@ -230,7 +232,10 @@ pub struct Quote {
 impl Terms {
     /// The price of a part to a number; `None` if no carrier takes it.
     pub fn quote(&self, to: Msisdn) -> Option<Quote> {
-        let Way { carrier, is_whole } = self.routes.way(to)?;
+        let Way { carrier, is_whole } = {
+            let network = self.networks.as_ref().and_then(|networks| networks.of(to));
+            self.routes.way(to, network)?
+        };
         Some(Quote { price: self.own.of(to), cost: self.partners.of(to), carrier, is_whole })
     }
 }
@@ -270,6 +275,8 @@ impl Weighter<AccountId, (i64, Arc<Terms>)> for Prices {
 pub struct Book {
     found: Cache<AccountId, (i64, Arc<Terms>), Prices>,
     generation: AtomicI64,
+    /// Of the networks, which the routes may ask for.
+    of_networks: AtomicI64,
     routes: Remembered<Routes>,
     networks: Remembered<Networks>,
 }
@@ -279,6 +286,7 @@ impl Default for Book {
         Book {
             found: Cache::with_weighter(REMEMBERED_MAX, PRICES_MAX, Prices),
             generation: AtomicI64::new(0),
+            of_networks: AtomicI64::new(0),
             routes: Remembered::default(),
             networks: Remembered::default(),
         }
@@ -289,7 +297,7 @@ impl Book {
     /// An account's terms.
     pub async fn of(&self, store: &Store, account: AccountId) -> Result<Arc<Terms>> {
         // Taken before the read: what is read may be older than a change that is learnt of meanwhile.
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation.load(Ordering::Acquire) + self.of_networks.load(Ordering::Acquire);
         if let Some((of, terms)) = self.found.get(&account)
             && of == generation
         {
@@ -302,7 +310,9 @@ impl Book {
             Arc::clone(&Box::pin(self.of(store, scope.root)).await?.own)
         };
         let routes = self.routes.get(async || store.read((), route::routes).await).await?;
-        let terms = Arc::new(Terms { scope, currency, messaging, has_opt_outs, own, partners, routes });
+        let networks = if routes.by_network() { Some(self.networks(store).await?) } else { None };
+        let terms = Terms { scope, currency, messaging, has_opt_outs, own, partners, routes, networks };
+        let terms = Arc::new(terms);
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)
     }
@@ -321,5 +331,6 @@ impl Book {
     /// Forgets the networks that were read before this generation of theirs.
     pub fn advance_networks(&self, generation: i64) {
         self.networks.advance(generation);
+        self.of_networks.fetch_max(generation, Ordering::AcqRel);
     }
 }

@@ -43,6 +43,11 @@ impl Bucket {
         taken.map(|_| ()).map_err(|full_at| wait(full_at, rate, now_us, capacity))
     }
 
+    /// Gives one back that was taken.
+    pub fn give(&self, rate: Rate) {
+        self.full_at_us.fetch_sub(rate.each_us, Ordering::Relaxed);
+    }
+
     /// Whether there is one, without taking it.
     pub fn check(&self, rate: Rate, now_us: i64) -> Result<(), Duration> {
         let capacity = rate.each_us.saturating_mul(rate.burst);

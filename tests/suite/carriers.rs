@@ -228,6 +228,21 @@ async fn a_carrier_on_a_bad_day_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_names_what_waits_for_it() {
+    let place = Place::new().await;
+    let (mut late, address) = smsc(&["--delay", "1500ms"]);
+    place.add("late", address, &["--default", "--set", "response-seconds=1", "--set", "doubt=wait"]);
+    let mut serving = place.serve();
+    let id = serving.send(&form("31612345601,31612345602", "Your crate is ready"));
+    for (number, state) in serving.ends(&id) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    serving.stop();
+    assert_eq!(ended(&mut late)["accepted"], json!(2), "each was handed over once");
+    place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn phones_write_in_parts_and_whole() {
     let place = Place::new().await;
     let (mut phones, address) = smsc(&[]);

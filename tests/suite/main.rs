@@ -55,6 +55,7 @@ mod signing;
 mod simulation;
 mod smoke;
 mod smpp_clients;
+mod smpp_octets;
 mod smpp_parts;
 mod smpp_peers;
 mod smpp_server;

@@ -2,7 +2,7 @@
 
 use crate::support::database::Home;
 use crate::support::http::Client;
-use crate::support::process::{Server, child, key_of, partner, run, within_a_second};
+use crate::support::process::{Server, child, finish, key_of, partner, rookery, run, within_a_second};
 use crate::support::shop::Shop;
 use rookery::core::network::{self, Network, Prefix};
 use serde_json::{Value, json};
@@ -125,4 +125,37 @@ async fn prefixes_are_imported_by_command_and_known_within_a_second() {
     run(&home, &["number", "prefixes", "import", "nowhere.csv"]).fails("nowhere.csv");
     assert_eq!(run(&home, &["number", "prefixes", "clear"]).ok().stdout, "252 prefixes removed\n");
     within_a_second(Value::Null, &mut operator);
+}
+
+#[tokio::test]
+async fn a_network_may_have_routes_of_its_own() {
+    let home = Home::new().await;
+    let account = child(&home, &partner(&home, "Acme"), "Corner Bakery");
+    let key = key_of(&account, "live");
+    let server = Server::start(&home);
+    let mut client = Client::new(server.address());
+    let mut own = rookery(&home);
+    own.args(["carrier", "add", "own", "--smpp", "127.0.0.1:1", "--system-id", "rookery"]);
+    own.args(["--password-env", "SMSC_PASSWORD", "--json"]).env("SMSC_PASSWORD", "secret");
+    let own = finish(&mut own).json()["id"].clone();
+    let mut gateway = |to: &str| {
+        let sent = client.post("/messages", key, &format!("originator=Bakery&recipients={to}&body=Hi"));
+        sent.json()["gateway"].clone()
+    };
+    run(&home, &["route", "add", "--mcc", "204", "--mnc", "08", "own"]).ok();
+    run(&home, &["route", "add", "--mcc", "20", "own"]).fails("mcc is invalid");
+    run(&home, &["route", "add", "--mcc", "204", "--mnc", "8", "own"]).fails("mnc is invalid");
+    let listed = run(&home, &["route", "list", "--json"]).json();
+    let wanted =
+        json!({"prefix": null, "mcc": "204", "mnc": "08", "carrier": "own", "priority": 0, "weight": 1});
+    assert!(listed.as_array().expect("a list").contains(&wanted), "{listed}");
+    assert!(run(&home, &["route", "list"]).ok().stdout.contains("network 204 08"));
+    assert_ne!(gateway("31655500011"), own, "nobody says whose the number is");
+    let file = home.folder().join("prefixes.csv");
+    std::fs::write(&file, "31655,204,08,Near\n316551,204,04,Far\n").expect("a file");
+    run(&home, &["number", "prefixes", "import", file.to_str().expect("a path")]).ok();
+    within_a_second(own.clone(), || gateway("31655500011"));
+    assert_ne!(gateway("31655100011"), own, "of another network");
+    run(&home, &["route", "remove", "--mcc", "204", "--mnc", "08", "own"]).ok();
+    within_a_second(false, || gateway("31655500011") == own);
 }

@@ -171,15 +171,34 @@ async fn told(app: &TestApp, scope: Scope) -> Vec<(MessageId, MessageStatus, Vec
         .collect()
 }
 
+/// Parts that are remembered, waiting or not.
+async fn rows(app: &TestApp) -> i64 {
+    // All tenants: there is one.
+    let count = async |rx: &mut store::Rx, (): &()| -> Result<i64> {
+        Ok(rx.one(store::sql!("SELECT CAST(count(*) AS BIGINT) FROM smpp_waiting"), &[]).await?)
+    };
+    app.store.read((), count).await.expect("a count")
+}
+
 #[tokio::test]
 async fn what_is_not_complete_in_time_is_given_up_and_told() {
     let app = TestApp::new().await;
     let (scope, system_id) = user(&app).await;
     let kept =
         app.store.write(arrived(scope, &system_id, 1), smpp_part::keep).await.expect("a unit").expect("kept");
+    // One of which nobody wants to hear.
+    let mut unheard = arrived(scope, &system_id, 1);
+    unheard.series.reference = 6;
+    unheard.receipts = Receipts::default();
+    app.store.write(unheard, smpp_part::keep).await.expect("a unit").expect("kept");
     app.pass(Duration::from_secs(299)).await;
     assert!(told(&app, scope).await.is_empty());
+    assert_eq!(rows(&app).await, 2);
+    assert!(app.store.read(smpp_outbox::BEFORE, smpp_outbox::due_lanes).await.expect("a look").is_empty());
     app.pass(Duration::from_secs(2)).await;
+    assert_eq!(rows(&app).await, 1);
+    let due = app.store.read(smpp_outbox::BEFORE, smpp_outbox::due_lanes).await.expect("a look");
+    assert_eq!(due, [smpp_outbox::lane(scope, "acme")]);
     assert_eq!(told(&app, scope).await, [(kept, MessageStatus::Expired, vec![kept])]);
     let series = arrived(scope, &system_id, 1).series;
     assert!(app.store.read(series, smpp_part::waiting).await.expect("a look").is_empty());

@@ -273,7 +273,7 @@ async fn what_cannot_be_sent_says_why() {
             Status::INVALID_MESSAGE_LENGTH,
         ),
         (
-            ShortMessage { schedule: Some(Moment::Relative(Duration::from_mins(1))), ..good.clone() },
+            ShortMessage { schedule: Some(Moment::Relative(Duration::from_hours(367 * 24))), ..good.clone() },
             Status::INVALID_SCHEDULE,
         ),
         (
@@ -284,7 +284,12 @@ async fn what_cannot_be_sent_says_why() {
             ShortMessage { validity: Some(Moment::Absolute(1_000_000_000_000_000)), ..good.clone() },
             Status::INVALID_VALIDITY,
         ),
-        (ShortMessage { data_coding: 4, ..good.clone() }, Status(0x0104)),
+        (ShortMessage { data_coding: 5, ..good.clone() }, Status(0x0104)),
+        (ShortMessage { data_coding: 0x20, ..good.clone() }, Status(0x0104)),
+        (
+            ShortMessage { data_coding: 4, is_payload: true, octets: vec![7; 1_207], ..good.clone() },
+            Status::INVALID_MESSAGE_LENGTH,
+        ),
         (ShortMessage { esm_class: EsmClass(0x08), ..good.clone() }, Status::INVALID_ESM_CLASS),
         (
             ShortMessage { esm_class: EsmClass(0x40), octets: vec![6, 5, 4, 0, 1, 0, 2, 65], ..good.clone() },
@@ -296,9 +301,17 @@ async fn what_cannot_be_sent_says_why() {
     for (message, status) in cases {
         assert_eq!(esme.send(&message), Err(status));
     }
+    let part = |number| ShortMessage {
+        esm_class: EsmClass(0x40),
+        octets: vec![5, 0, 3, 9, 3, number, b'x'],
+        ..text("34655500011", "")
+    };
+    run(&line.home, &["rate", "set", &line.id(), "34", "5.01"]).ok();
     run(&line.home, &["rate", "set", &line.id(), "32", "9.99"]).ok();
     run(&line.home, &["rate", "set", &line.id(), "33", "10.01"]).ok();
     within_a_second(Err(NO_BALANCE), || esme.send(&text("33655500011", "Hi")));
+    assert!(esme.send(&part(1)).is_ok());
+    assert_eq!(esme.send(&part(2)), Err(NO_BALANCE), "what cannot be paid for does not wait");
     let before = line.view("/messages?limit=1")["totalCount"].as_i64().expect("a count");
     assert!(esme.send(&text("32655500011", "Hi")).is_ok());
     assert_eq!(esme.send(&good), Err(NO_BALANCE), "0.01 is left");
@@ -308,6 +321,61 @@ async fn what_cannot_be_sent_says_why() {
     run(&line.home, &["account", "set", &line.id(), "originator=Default"]).ok();
     let nameless = ShortMessage { source: Address::default(), ..text("99900000000", "Hi") };
     within_a_second(true, || esme.send(&nameless).is_ok());
+}
+
+#[tokio::test]
+async fn octets_are_sent_as_they_are() {
+    let line = Line::new().await;
+    let mut esme = line.bound(BindKind::Transceiver);
+    let octets = |data_coding, esm_class, octets: &[u8]| ShortMessage {
+        data_coding,
+        esm_class: EsmClass(esm_class),
+        octets: octets.to_vec(),
+        ..reported("31655500011", "")
+    };
+    // Ports beside the place: each is a message of its own, which the phone joins.
+    let push = [0x0B, 5, 4, 0x0B, 0x84, 0x23, 0xF0, 0, 3, 7, 2, 1, 0xFE];
+    for (message, body, udh) in [
+        (octets(4, 0, &[0, 0xFF, 0x7A]), "00ff7a", None),
+        (octets(0xF5, 0x40, &push), "fe", Some("0b05040b8423f0000307".to_owned() + "0201")),
+    ] {
+        let id = esme.send(&message).expect("it is taken");
+        let seen = line.view(&format!("/messages/{id}"));
+        assert_eq!((&seen["type"], &seen["body"]), (&json!("binary"), &json!(body)));
+        assert_eq!(seen["typeDetails"]["udh"].as_str(), udh.as_deref());
+        let receipt = receipt::read(&esme.get()).expect("a receipt");
+        assert_eq!((receipt.id, receipt.state, receipt.text.as_str()), (id, MessageState::Delivered, ""));
+    }
+    // Parts that say nothing else are joined.
+    let part = |number: u8| octets(4, 0x40, &[5, 0, 3, 9, 2, number, number]);
+    esme.send(&part(2)).expect("it is kept");
+    let id = esme.send(&part(1)).expect("it is taken");
+    assert_eq!(line.view(&format!("/messages/{id}"))["body"], "0102");
+    line.check().await;
+}
+
+#[tokio::test]
+async fn who_has_opted_out_is_reported_on_without_a_reference() {
+    let line = Line::new().await;
+    line.run(&["opt-out", "add", &line.id(), "31655500011"]).ok();
+    let mut esme = line.bound(BindKind::Transceiver);
+    let id = esme.send(&reported("31655500011", "Hi")).expect("it is taken");
+    let receipt = receipt::read(&esme.get()).expect("a receipt");
+    let said = (receipt.id, receipt.state, receipt.error.as_deref());
+    assert_eq!(said, (id, MessageState::Undeliverable, Some("103")));
+    line.check().await;
+}
+
+#[tokio::test]
+async fn nobody_may_have_a_reserved_originator_here_either() {
+    let serves = [&SERVES[..], &["--reserved-originators", "The Bank,Bakery"]].concat();
+    let line = Line::with(&serves, &[]).await;
+    let mut esme = line.bound(BindKind::Transceiver);
+    for (name, answer) in [("Bakery", false), ("THE BANK", false), ("Bakeries", true)] {
+        let message = ShortMessage { source: Address::alphanumeric(name), ..text("31655500011", "Hi") };
+        let expected = if answer { Ok(()) } else { Err(Status::INVALID_SOURCE) };
+        assert_eq!(esme.send(&message).map(drop), expected, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -459,6 +527,20 @@ async fn a_test_user_is_answered_and_nothing_else() {
     assert!(esme.got_within(Duration::from_millis(700)).is_empty());
     assert_eq!(line.view("/messages")["totalCount"], 0);
     assert_eq!(line.balance(), ("10.00".into(), "0.00".into()));
+    // What a live user of the name has begun it does not complete.
+    line.run(&["smpp-user", "revoke", &line.system_id]).ok();
+    let live = make_user(&line.home, &line.id(), &[&line.system_id]);
+    let again = |made: &Value| {
+        let mut esme = Esme::connect(line.server.smpp_address());
+        let password = made["password"].as_str().expect("a password");
+        within_a_second(Ok(()), || esme.bind(BindKind::Transceiver, &line.system_id, password));
+        esme
+    };
+    assert!(again(&live).send(&part(1)).is_ok());
+    line.run(&["smpp-user", "revoke", &line.system_id]).ok();
+    let test = make_user(&line.home, &line.id(), &[&line.system_id, "--test"]);
+    assert!(again(&test).send(&part(2)).is_ok());
+    assert_eq!(line.view("/messages")["totalCount"], 0);
     line.check().await;
 }
 

@@ -87,10 +87,11 @@ impl Coding {
         // to 1110 (messages waiting), 1111 (a class and nothing more).
         match data_coding {
             0x00 => default.into(),
-            0x02 | 0x04 | 0x14..=0x17 | 0xF4..=0xF7 => Coding::Binary,
+            // The bit that is 1 in 0xF8 to 0xFF is reserved, and says nothing.
+            0x02 | 0x04 | 0x14..=0x17 | 0xF4..=0xF7 | 0xFC..=0xFF => Coding::Binary,
             0x03 => Coding::Latin1,
             0x08 | 0x18..=0x1B | 0xE0..=0xEF => Coding::Ucs2,
-            0x10..=0x13 | 0xC0..=0xDF | 0xF0..=0xF3 => match default {
+            0x10..=0x13 | 0xC0..=0xDF | 0xF0..=0xF3 | 0xF8..=0xFB => match default {
                 DefaultAlphabet::Gsm7Packed => Coding::Gsm7Packed,
                 _ => Coding::Gsm7,
             },
@@ -235,6 +236,8 @@ mod tests {
             (0xF0, Coding::Gsm7, Some(0)),
             (0xF4, Coding::Binary, Some(0)),
             (0xF5, Coding::Binary, Some(1)),
+            (0xF8, Coding::Gsm7, Some(0)),
+            (0xFD, Coding::Binary, Some(1)),
         ] {
             assert_eq!(Coding::of(data_coding, default), coding, "{data_coding:#04x}");
             assert_eq!(message_class(data_coding), class, "{data_coding:#04x}");

@@ -21,11 +21,13 @@ pub enum Moment {
     Absolute(i64),
     /// As long after the message arrived. On the wire it has whole seconds, and ends before a hundred years.
     Relative(Duration),
+    /// Something stands there that is no time. To take it for nothing would be to send at once what was meant for later.
+    Unreadable,
 }
 
 impl Moment {
     /// The sixteen characters on the wire: `YYMMDDhhmmsstnnp`. Parts of a tenth or of a second are cut off. None for a
-    /// year that two digits cannot say: 2000 to 2099.
+    /// year that two digits cannot say: 2000 to 2099, and for what is no time.
     pub fn write(self) -> Option<String> {
         match self {
             Moment::Absolute(micros) => {
@@ -38,6 +40,7 @@ impl Moment {
                 write!(text, "{year:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}{tenth}00+").ok()?;
                 Some(text)
             }
+            Moment::Unreadable => None,
             Moment::Relative(duration) => {
                 let mut left = duration.as_secs().min(99 * YEAR + 11 * MONTH + 29 * DAY);
                 let mut text = String::with_capacity(16);
@@ -54,9 +57,17 @@ impl Moment {
         }
     }
 
-    /// Reads what [`Moment::write`] writes, with any offset to UTC. The tenths and the offset may be missing, as many
-    /// leave them out: then it is UTC. None for what is no time.
+    /// Reads a field, with any offset to UTC; none if it is empty.
+    pub fn of(field: &str) -> Option<Moment> {
+        if field.is_empty() { None } else { Some(Moment::read(field).unwrap_or(Moment::Unreadable)) }
+    }
+
+    /// Reads what [`Moment::write`] writes, with any offset to UTC. The offset, or the tenths and the offset, may be
+    /// missing, as some leave them out: then it is UTC. None for what is no time.
     pub fn read(text: &str) -> Option<Moment> {
+        if !matches!(text.len(), 12 | 13 | 16) {
+            return None;
+        }
         let digits = |from: usize, to: usize| -> Option<u32> {
             let part = text.get(from..to).filter(|part| part.bytes().all(|octet| octet.is_ascii_digit()))?;
             part.parse().ok()
@@ -70,8 +81,8 @@ impl Moment {
             let seconds = units.iter().map(|(count, unit)| u64::from(*count) * unit).sum();
             return Some(Moment::Relative(Duration::from_secs(seconds)));
         }
-        let tenths = digits(12, 13).unwrap_or(0);
-        let quarters = i64::from(digits(13, 15).unwrap_or(0));
+        let tenths = if text.len() > 12 { digits(12, 13)? } else { 0 };
+        let quarters = if text.len() > 13 { i64::from(digits(13, 15)?) } else { 0 };
         let ahead = match direction {
             "+" => quarters,
             "-" => -quarters,
@@ -137,9 +148,15 @@ mod tests {
             "26112209055",
             "-61122090558000+",
             "2611220905580é0+",
+            "26112209055800+",
+            "26112209055800",
+            "261122090558000+0",
+            "261122090558x00+",
         ] {
             assert_eq!(Moment::read(text), None, "{text}");
+            assert_eq!(Moment::of(text), Some(Moment::Unreadable).filter(|_| !text.is_empty()));
         }
+        assert_eq!(Moment::Unreadable.write(), None);
         assert_eq!(Moment::Absolute(-1).write(), None);
         assert_eq!(Moment::Absolute(i64::MAX).write(), None);
     }

@@ -122,8 +122,9 @@ pub(crate) fn read_message(header: Header, frame: &[u8]) -> Result<ShortMessage,
     if let Some((message, parameters)) = decode(rest) {
         return Ok(with_parameters(message, parameters.iter().map(|(tag, value)| (*tag, value.as_slice()))));
     }
-    let (mended, mut parameters) = mend(header.command, frame)?;
+    let (mended, [schedule, validity], mut parameters) = mend(header.command, frame)?;
     let (message, _) = decode(&mended).ok_or(Status::INVALID_COMMAND_LENGTH)?;
+    let message = ShortMessage { schedule, validity, ..message };
     Ok(with_parameters(message, std::iter::from_fn(|| parameters.parameter())))
 }
 
@@ -170,7 +171,7 @@ fn text<const MIN: usize, const MAX: usize>(string: &COctetString<MIN, MAX>) -> 
 }
 
 fn moment(string: &EmptyOrFullCOctetString<17>) -> Option<Moment> {
-    Moment::read(string.as_str())
+    Moment::of(string.as_str())
 }
 
 fn address(ton: rusmpp::values::Ton, npi: rusmpp::values::Npi, value: &COctetString<1, 21>) -> Address {
@@ -265,10 +266,13 @@ fn with_parameters<'a>(
     message
 }
 
-/// A frame, without its length, in the form that the codec demands: strings cut to what they may have, in ASCII; a time
-/// that is none left out; no parameters. Those are what is left. A frame that ends before its fields do, or whose
-/// `sm_length` says more than there is, is answered with a status.
-fn mend(command: CommandId, frame: &[u8]) -> Result<(Vec<u8>, Octets<'_>), Status> {
+/// What [`mend`] answers: the frame, the two times, and the octets of the parameters.
+type Mended<'a> = (Vec<u8>, [Option<Moment>; 2], Octets<'a>);
+
+/// A frame, without its length, in the form that the codec demands: strings cut to what they may have, in ASCII; no
+/// times, no parameters. Those stand beside it. A frame that ends before its fields do, or whose `sm_length` says more
+/// than there is, is answered with a status.
+fn mend(command: CommandId, frame: &[u8]) -> Result<Mended<'_>, Status> {
     const SERVICE_TYPE: usize = 5;
     const ADDRESS: usize = 20;
     let short = Status::INVALID_COMMAND_LENGTH;
@@ -287,21 +291,19 @@ fn mend(command: CommandId, frame: &[u8]) -> Result<(Vec<u8>, Octets<'_>), Statu
     }
     if command == CommandId::DATA_SM {
         mended.extend(fields.take(3).ok_or(short)?);
-        return Ok((mended, fields));
+        return Ok((mended, [None, None], fields));
     }
     mended.extend(fields.take(3).ok_or(short)?);
-    for _ in 0..2 {
-        let time = fields.string().ok_or(short)?;
-        if time.len() == 16 && time.is_ascii() {
-            mended.extend(time);
-        }
+    let mut times = [None; 2];
+    for time in &mut times {
+        *time = Moment::of(&ascii(fields.string().ok_or(short)?));
         mended.push(0);
     }
     mended.extend(fields.take(4).ok_or(short)?);
     let length = fields.octet().ok_or(short)?;
     mended.push(length);
     mended.extend(fields.take(usize::from(length)).ok_or(Status::INVALID_MESSAGE_LENGTH)?);
-    Ok((mended, fields))
+    Ok((mended, times, fields))
 }
 
 // ---- Writing.

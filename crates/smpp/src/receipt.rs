@@ -54,10 +54,15 @@ pub enum IdForm {
     Hexadecimal,
 }
 
+/// Characters of an id that count: the longest that its field has room for (SMPP 3.4, 5.2.23).
+const ID_MAX: usize = 64;
+
 /// The one form in which the id of an answer and that of a receipt are equal: without spaces and leading zeros, small
-/// letters, and decimal where the carrier's form is known to be a number. What is not in that form is taken as text.
+/// letters, and decimal where the carrier's form is known to be a number. What is not in that form is taken as text. Of
+/// a longer one than the standard allows the first 64 characters count.
 pub fn normalise(id: &str, form: IdForm) -> String {
     let id = id.trim_matches(|each: char| each.is_whitespace() || each.is_control());
+    let id = id.char_indices().nth(ID_MAX).map_or(id, |(end, _)| id.get(..end).unwrap_or_default());
     let number = match form {
         IdForm::Text => None,
         IdForm::Decimal => id.parse::<u128>().ok().filter(|_| !id.starts_with('+')),
@@ -476,6 +481,7 @@ mod tests {
             assert_eq!(normalise(answer, said), normalise(receipt, written), "{answer} {receipt}");
         }
         assert_eq!(normalise("", IdForm::Text), "");
+        assert_eq!(normalise(&"xé".repeat(2_000), IdForm::Text), "xé".repeat(32));
         assert_ne!(normalise("10", IdForm::Hexadecimal), normalise("10", IdForm::Decimal));
     }
 

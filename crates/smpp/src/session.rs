@@ -10,7 +10,8 @@
 //!   there are free slots.
 //! - Every token that went in comes out once as in doubt or answered: by [`Event::Answered`], by [`Event::Overdue`] (after
 //!   which a late answer may still come), or in [`Event::Ended`]. Nothing is sent twice.
-//! - A message that arrived is answered when the caller says so, after its commit, and not before.
+//! - A message that arrived is answered when the caller says so, after its commit, and not before. Of an unbind only those
+//!   that came before it are answered, and the unbind last.
 //! - A frame of a sane length never ends the connection, whatever is in it. A length that cannot be one does, since
 //!   nothing after it can be read.
 
@@ -119,10 +120,12 @@ enum State {
         kind: BindKind,
     },
     Bound(BindKind),
-    /// No more is sent or taken; what is unanswered may be, until then.
+    /// No more is sent or taken; what is unanswered may be, until then. Where the other side has asked to unbind, that is
+    /// answered last: `leaving` is its number.
     Draining {
         kind: BindKind,
         until: i64,
+        leaving: Option<u32>,
     },
     /// Our unbind waits for its answer until then.
     Unbinding {
@@ -176,6 +179,11 @@ pub struct Session<T> {
     enquired: i64,
     counters: Counters,
 }
+
+/// Octets that may be kept although they have been written.
+const WRITTEN_KEPT: usize = 64 * 1024;
+/// Octets of the longest frame before a bind, which is some ninety itself: nobody knows yet who sends it.
+const UNBOUND_FRAME: u32 = 1_024;
 
 /// Tells the handles of one session from those of the next on the same carrier: an answer that comes late must not
 /// acknowledge another message.
@@ -239,6 +247,11 @@ impl<T: Clone> Session<T> {
         self.written = self.output.len().min(self.written + count);
         if self.written == self.output.len() {
             self.output.clear();
+            self.output.shrink_to(WRITTEN_KEPT);
+            self.written = 0;
+        } else if self.written > WRITTEN_KEPT && self.written >= self.output.len() / 2 {
+            // Whoever reads late never lets it run empty.
+            self.output.drain(..self.written);
             self.written = 0;
         }
     }
@@ -404,8 +417,7 @@ impl<T: Clone> Session<T> {
     pub fn unbind(&mut self, now: i64) {
         match self.state {
             State::Bound(kind) => {
-                let until = now.saturating_add(micros(self.options.response_timeout));
-                self.state = State::Draining { kind, until };
+                self.drain(kind, None, now);
                 self.tick(now);
             }
             State::Open { .. } | State::Binding { .. } | State::Asked { .. } => self.end(End::Unbound),
@@ -417,8 +429,14 @@ impl<T: Clone> Session<T> {
     pub fn closed(&mut self) {
         match self.state {
             State::Unbinding { .. } => self.end(End::Unbound),
+            State::Draining { leaving: Some(_), .. } => self.end(End::UnboundByPeer),
             _ => self.end(End::Closed),
         }
+    }
+
+    fn drain(&mut self, kind: BindKind, leaving: Option<u32>, now: i64) {
+        let until = now.saturating_add(micros(self.options.response_timeout));
+        self.state = State::Draining { kind, until, leaving };
     }
 
     // ---- Time.
@@ -440,6 +458,9 @@ impl<T: Clone> Session<T> {
             State::Open { until } if self.role == Role::Smsc && until <= now => self.end(End::BindTimeout),
             State::Binding { until, .. } if until <= now => self.end(End::BindTimeout),
             State::Unbinding { until } if until <= now => self.end(End::Unbound),
+            State::Draining { until, leaving: Some(sequence), .. } if until <= now || self.is_drained() => {
+                self.unbound_by_peer(sequence);
+            }
             State::Draining { until, .. } if until <= now || self.is_drained() => {
                 let sequence = self.next_sequence();
                 pdu::write_bare(CommandId::UNBIND, Status::OK, sequence, &mut self.output);
@@ -451,8 +472,17 @@ impl<T: Clone> Session<T> {
         }
     }
 
+    /// Whether nothing is left that is waited for. An ESME that unbinds does not say any more that it has what was
+    /// delivered; an SMSC that does has still to say what it took.
     fn is_drained(&self) -> bool {
-        self.in_window == 0 && self.owed.is_empty()
+        let is_left =
+            self.role == Role::Smsc && matches!(self.state, State::Draining { leaving: Some(_), .. });
+        self.owed.is_empty() && (self.in_window == 0 || is_left)
+    }
+
+    fn unbound_by_peer(&mut self, sequence: u32) {
+        pdu::write_bare(CommandId::UNBIND.response(), Status::OK, sequence, &mut self.output);
+        self.end(End::UnboundByPeer);
     }
 
     fn give_up(&mut self, sequence: u32) {
@@ -526,7 +556,11 @@ impl<T: Clone> Session<T> {
         while self.state != State::Ended
             && let Some(header) = Header::of(rest)
         {
-            let sane = u32::try_from(HEADER).unwrap_or(0)..=self.options.largest_frame;
+            let most = match (self.role, self.state) {
+                (Role::Smsc, State::Open { .. }) => self.options.largest_frame.min(UNBOUND_FRAME),
+                _ => self.options.largest_frame,
+            };
+            let sane = u32::try_from(HEADER).unwrap_or(0)..=most;
             if !sane.contains(&header.length) {
                 pdu::write_bare(
                     CommandId::GENERIC_NACK,
@@ -546,7 +580,12 @@ impl<T: Clone> Session<T> {
             if header.command.is_response() {
                 self.answered(header, frame);
             } else {
-                self.requested(header, frame);
+                self.requested(header, frame, now);
+            }
+            if let State::Draining { leaving: Some(sequence), .. } = self.state
+                && self.is_drained()
+            {
+                self.unbound_by_peer(sequence);
             }
             if self.output().len() > self.options.largest_output {
                 self.end(End::Stalled);
@@ -627,14 +666,17 @@ impl<T: Clone> Session<T> {
         }
     }
 
-    fn requested(&mut self, header: Header, frame: &[u8]) {
+    fn requested(&mut self, header: Header, frame: &[u8], now: i64) {
         let answer = header.command.response();
         match header.command {
             CommandId::ENQUIRE_LINK => pdu::write_bare(answer, Status::OK, header.sequence, &mut self.output),
-            CommandId::UNBIND => {
-                pdu::write_bare(answer, Status::OK, header.sequence, &mut self.output);
-                self.end(End::UnboundByPeer);
-            }
+            // What came before it is answered before it.
+            CommandId::UNBIND => match self.state {
+                State::Bound(kind) | State::Draining { kind, .. } => {
+                    self.drain(kind, Some(header.sequence), now);
+                }
+                _ => self.unbound_by_peer(header.sequence),
+            },
             CommandId::BIND_TRANSMITTER | CommandId::BIND_RECEIVER | CommandId::BIND_TRANSCEIVER => {
                 self.bind_requested(header, frame);
             }
@@ -712,5 +754,22 @@ impl<T: Clone> Session<T> {
                 self.malformed(header.command, status);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_been_written_is_not_kept_for_a_reader_who_is_late() {
+        let mut session: Session<u64> = Session::smsc(Options::default(), 0);
+        for _ in 0..100 {
+            // Sixty-four KiB come, and all but one octet go: it never runs empty.
+            session.output.extend(vec![0; WRITTEN_KEPT]);
+            session.written(session.output().len() - 1);
+            assert!(session.output.len() <= 2 * WRITTEN_KEPT + 1, "{}", session.output.len());
+        }
+        assert_eq!(session.output().len(), 1);
     }
 }

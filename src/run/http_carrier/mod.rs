@@ -171,7 +171,7 @@ impl Desk {
     }
 
     fn send(&mut self, part: Part) {
-        let Some(request) = words::request(&part, &self.settings, &self.secret) else {
+        let Some(request) = words::request(&part, &self.settings, &self.secret, self.clerk.now()) else {
             let refused = part::Answer::Refused { reason: Reason::Rejected, error: None };
             self.said.answers.push((part, refused));
             return;

@@ -18,7 +18,7 @@ const SECOND_US: i64 = 1_000_000;
 const REST_MAX_US: i64 = 3_600 * SECOND_US;
 
 /// The request that brings a part; none if this carrier has no way to say what it holds.
-pub(super) fn request(part: &Part, settings: &HttpSettings, secret: &str) -> Option<Outgoing> {
+pub(super) fn request(part: &Part, settings: &HttpSettings, secret: &str, now: i64) -> Option<Outgoing> {
     let content = Content::of(part)?;
     if !content.data.is_empty() && !templates(settings).any(|template| template.names(Field::Data)) {
         return None;
@@ -34,6 +34,8 @@ pub(super) fn request(part: &Part, settings: &HttpSettings, secret: &str) -> Opt
         secret,
         udh: &content.header,
         data: &content.data,
+        class: if part.format == Format::Flash { 0 } else { part.class },
+        validity: part.expires.0.saturating_sub(now).div_euclid(SECOND_US).max(1),
     };
     let mut headers = Vec::new();
     for (name, value) in &settings.headers {
@@ -266,7 +268,7 @@ mod tests {
             ("user", "AC1"),
             ("header-accept", "text/plain"),
         ]);
-        let made = request(&part("5 € & more", (1, 1)), &settings, "to/ken").expect("a request");
+        let made = request(&part("5 € & more", (1, 1)), &settings, "to/ken", 0).expect("a request");
         assert_eq!(
             (made.method, made.url.as_str()),
             (Method::POST, "https://sms.example.com/send?k=to%2Fken")
@@ -279,6 +281,16 @@ mod tests {
         };
         assert_eq!(header(AUTHORIZATION), ["Basic QUMxOnRvL2tlbg=="]);
         assert_eq!((header(ACCEPT), header(CONTENT_TYPE).len()), (vec!["text/plain"], 1));
+    }
+
+    #[test]
+    fn class_and_validity_are_told_if_the_template_asks() {
+        let settings = with(&[("json", r#"{"class":{class},"seconds":{validity}}"#)]);
+        let hour = Part { expires: Timestamp(3_600 * SECOND_US), ..part("Hi", (1, 1)) };
+        let told = |part: &Part, now| request(part, &settings, "", now * SECOND_US).expect("a request").body;
+        assert_eq!(told(&hour, 60), br#"{"class":1,"seconds":3540}"#);
+        let flash = Part { format: Format::Flash, class: 1, ..hour };
+        assert_eq!(told(&flash, 3_700), br#"{"class":0,"seconds":1}"#);
     }
 
     #[test]
@@ -299,8 +311,11 @@ mod tests {
         assert_eq!((one.data.as_str(), one.header.as_str(), one.text.as_str()), ("a5a5a5", "", ""));
         let last = Content::of(&binary(2, 135 + 10)).expect("content");
         assert_eq!((last.data.len(), last.header.as_str()), (22, "050003340202"));
-        assert!(request(&binary(1, 3), &with(&[("form", "t={text}")]), "").is_none(), "no place for octets");
-        let hex = request(&binary(1, 3), &with(&[("form", "h={udh}&d={data}")]), "").expect("a request");
+        assert!(
+            request(&binary(1, 3), &with(&[("form", "t={text}")]), "", 0).is_none(),
+            "no place for octets"
+        );
+        let hex = request(&binary(1, 3), &with(&[("form", "h={udh}&d={data}")]), "", 0).expect("a request");
         assert_eq!(hex.body, b"h=&d=a5a5a5");
     }
 

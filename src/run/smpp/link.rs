@@ -22,8 +22,14 @@ use tokio_rustls::TlsConnector;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// From a connection that ended to the next, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// A bind that ends sooner is as good as none: the next one waits longer.
+const LASTING: Duration = Duration::from_secs(10);
 /// At a stop, what is unanswered and the unbind may take this long.
 const UNBIND_WITHIN: Duration = Duration::from_secs(5);
+/// What is left to write at the end has this long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Characters of a carrier's name for itself (SMPP 3.4, 4.1.2: 15), of whatever length it is.
+const NAME: usize = 15;
 /// Octets read at once.
 const BUFFER: usize = 64 * 1024;
 
@@ -51,6 +57,8 @@ pub enum Note {
     Answered(PartId, Answer),
     /// A part was not answered in time.
     Overdue(PartId),
+    /// One that was not answered in time was answered after all.
+    Late(PartId, Answer),
     /// The carrier delivers something and waits for its acknowledgement.
     Delivered(usize, Handle, Box<ShortMessage>),
 }
@@ -98,29 +106,37 @@ pub(super) async fn run(way: Way, mut ears: Ears, mut stopped: Stopped) {
             Ok(stream) => converse(&way, stream, &mut ears, &mut stopped).await,
             Err(error) => {
                 tracing::warn!(carrier = %way.carrier, %error, "a carrier cannot be reached; trying again");
-                false
+                None
             }
         };
-        pause = if lasted { AGAIN.0 } else { (pause * 2).min(AGAIN.1) };
+        pause = next_pause(pause, lasted);
         let again_at = tokio::time::Instant::now() + pause;
         loop {
+            let rest = again_at.saturating_duration_since(tokio::time::Instant::now());
             tokio::select! {
-                           stop = stopped.after(again_at.saturating_duration_since(tokio::time::Instant::now())) => {
-                               if stop {
-            return;
+                stop = stopped.after(rest) => {
+                    if stop {
+                        return;
+                    }
+                    break;
+                }
+                command = ears.commands.recv() => match command {
+                    Some(Command::Submit(part, _)) => {
+                        if ears.notes.send(Note::Unsent(part)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(Command::Acknowledge(..)) => {}
+                    None => return,
+                },
             }
-            break;
-                           }
-                           command = ears.commands.recv() => match command {
-                               Some(Command::Submit(part, _)) => {
-                                   if ears.notes.send(Note::Unsent(part)).await.is_err() { return }
-                               }
-                               Some(Command::Acknowledge(..)) => {}
-                               None => return,
-                           },
-                       }
         }
     }
+}
+
+/// How long to wait for the next connection, after one that was bound for so long.
+fn next_pause(last: Duration, bound_for: Option<Duration>) -> Duration {
+    if bound_for.is_some_and(|time| time >= LASTING) { AGAIN.0 } else { (last * 2).min(AGAIN.1) }
 }
 
 async fn connect(way: &Way) -> io::Result<Box<dyn Stream>> {
@@ -138,7 +154,6 @@ pub struct Conversation {
     pub session: Session<PartId>,
     carrier: Arc<str>,
     number: usize,
-    was_up: bool,
     ended: Option<End>,
 }
 
@@ -160,7 +175,7 @@ impl Conversation {
             return None;
         }
         let carrier = Arc::clone(&way.carrier);
-        Some(Conversation { session, carrier, number, was_up: false, ended: None })
+        Some(Conversation { session, carrier, number, ended: None })
     }
 
     /// What the desk is to be told next.
@@ -169,19 +184,19 @@ impl Conversation {
             let number = self.number;
             return Some(match self.session.event()? {
                 Event::Bound { system_id, .. } => {
-                    tracing::info!(carrier = %self.carrier, smsc = %system_id, link = number, "bound");
-                    self.was_up = true;
+                    let smsc = printable(&system_id);
+                    tracing::info!(carrier = %self.carrier, smsc, link = number, "bound");
                     Note::Up(number)
                 }
                 Event::Answered { token, answer, is_late: false } => Note::Answered(token, answer),
+                Event::Answered { token, answer, is_late: true } => Note::Late(token, answer),
                 Event::Overdue { token } => Note::Overdue(token),
                 Event::Received { handle, message, .. } => Note::Delivered(number, handle, message),
                 Event::Malformed { command, status } => {
                     tracing::warn!(carrier = %self.carrier, command, %status, "what a carrier sent cannot be read");
                     continue;
                 }
-                // A late answer is about a part whose doubt is decided: it may be under way anew, and waits for another.
-                Event::BindRequested(_) | Event::Answered { is_late: true, .. } => continue,
+                Event::BindRequested(_) => continue,
                 Event::Ended { reason, in_doubt } => {
                     self.ended = Some(reason);
                     Note::Down(number, in_doubt)
@@ -210,42 +225,74 @@ impl Conversation {
     }
 }
 
-/// One connection from its bind to its end; whether it was ever bound.
-async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopped: &mut Stopped) -> bool {
+/// What may be logged of what a carrier calls itself.
+fn printable(name: &str) -> String {
+    name.chars().filter(|each| matches!(each, ' '..='~')).take(NAME).collect()
+}
+
+/// Writes some octets, or, if there are none, what the stream has kept: encrypted ones may wait inside of it.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<usize> {
+    if octets.is_empty() { writer.flush().await.map(|()| 0) } else { writer.write(octets).await }
+}
+
+/// One connection from its bind to its end; how long it was bound, if ever.
+async fn converse(
+    way: &Way,
+    stream: Box<dyn Stream>,
+    ears: &mut Ears,
+    stopped: &mut Stopped,
+) -> Option<Duration> {
     let now = || way.clock.now_us();
-    let Some(mut talk) = Conversation::begin(way, ears.number) else { return false };
+    let mut talk = Conversation::begin(way, ears.number)?;
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let (mut buffer, mut leaving) = (vec![0; BUFFER], None);
+    let (mut up_since, mut unflushed) = (None::<tokio::time::Instant>, false);
+    // When a carrier last took something, or there was nothing for it to take.
+    let mut took_at = tokio::time::Instant::now();
     loop {
         while let Some(note) = talk.note() {
+            if matches!(note, Note::Up(_)) {
+                up_since = Some(tokio::time::Instant::now());
+            }
             if ears.notes.send(note).await.is_err() {
-                return talk.was_up;
+                return None;
             }
         }
         let session = &mut talk.session;
-        if !session.output().is_empty() {
-            // Everything since the last time in one write.
-            let within = way.settings.response_timeout;
-            let written = tokio::time::timeout(within, stream.write_all(session.output()));
-            let written = written.await.is_ok_and(|written| written.is_ok());
-            session.written(session.output().len());
-            if !written && talk.ended.is_none() {
-                session.closed();
-                continue;
-            }
-        }
         if let Some(reason) = talk.ended {
+            let last = async {
+                // Whoever has closed already is not told.
+                if writer.write_all(session.output()).await.is_ok() && writer.flush().await.is_ok() {
+                    let _ = writer.shutdown().await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_WORDS, last).await;
             match reason {
                 End::Unbound => tracing::info!(carrier = %way.carrier, link = ears.number, "unbound"),
                 reason => {
                     tracing::warn!(carrier = %way.carrier, link = ears.number, ?reason, "a carrier's connection ended; connecting again");
                 }
             }
-            return talk.was_up;
+            return up_since.map(|since| since.elapsed());
+        }
+        let output = !session.output().is_empty();
+        if !output && !unflushed {
+            took_at = tokio::time::Instant::now();
         }
         let rest = session.deadline().map_or(i64::MAX, |at| at.saturating_sub(now()).max(0));
         let rest = Duration::from_micros(rest.unsigned_abs()).min(Duration::from_hours(1));
+        // What has come is taken in before it is asked what is late; and never is one side only waiting for the other to read.
         tokio::select! {
-            read = stream.read(&mut buffer) => match read {
+            biased;
+            written = write(&mut writer, session.output()), if output || unflushed => match written {
+                Ok(count) if count > 0 || !output => {
+                    session.written(count);
+                    unflushed = output;
+                    took_at = tokio::time::Instant::now();
+                }
+                Ok(_) | Err(_) => session.closed(),
+            },
+            read = reader.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => session.closed(),
                 Ok(count) => session.received(&buffer[..count], now()),
             },
@@ -258,7 +305,7 @@ async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopp
                         if let Some(note) = talk.obey(command, now())
                             && ears.notes.send(note).await.is_err()
                         {
-                            return talk.was_up;
+                            return None;
                         }
                         next = ears.commands.try_recv().ok();
                     }
@@ -270,6 +317,7 @@ async fn converse(way: &Way, mut stream: Box<dyn Stream>, ears: &mut Ears, stopp
                 session.unbind(now());
             },
             () = sleep_until(leaving), if leaving.is_some() => session.closed(),
+            () = tokio::time::sleep_until(took_at + way.settings.response_timeout), if output => session.closed(),
         }
     }
 }
@@ -278,5 +326,110 @@ async fn sleep_until(when: Option<tokio::time::Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::carrier::Settings;
+    use std::future::Future;
+    use tokio::io::{BufWriter, DuplexStream};
+    use tokio::sync::watch;
+
+    fn way() -> Way {
+        let mut settings = Settings::default();
+        settings.set("host", "smsc.example.com");
+        settings.set("system-id", "rookery");
+        Way {
+            carrier: "test".into(),
+            settings: Arc::new(SmppSettings::read(&settings).expect("settings")),
+            password: "secret".into(),
+            kind: BindKind::Transceiver,
+            tls: None,
+            clock: Clock::system(),
+        }
+    }
+
+    /// Holds a conversation over a pipe that holds so many octets, until the carrier has done its part.
+    async fn with_carrier<F: Future<Output = ()>>(
+        pipe: usize,
+        wrap: fn(DuplexStream) -> Box<dyn Stream>,
+        carrier: impl FnOnce(DuplexStream) -> F,
+    ) {
+        let (near, far) = tokio::io::duplex(pipe);
+        let (_commands, asked) = mpsc::unbounded_channel();
+        let (notes, _heard) = mpsc::channel(1_000);
+        let (_stop, stopped) = watch::channel(false);
+        let mut ears = Ears { number: 0, commands: asked, notes };
+        let (way, mut stopped) = (way(), Stopped(stopped));
+        tokio::select! {
+            _ = converse(&way, wrap(near), &mut ears, &mut stopped) => panic!("it ended"),
+            done = tokio::time::timeout(Duration::from_secs(5), carrier(far)) => done.expect("in time"),
+        }
+    }
+
+    async fn frame(stream: &mut DuplexStream) -> (u32, u32) {
+        let mut head = [0; 16];
+        stream.read_exact(&mut head).await.expect("a frame");
+        let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four octets"));
+        stream
+            .read_exact(&mut vec![0; usize::try_from(word(0)).expect("a length") - 16])
+            .await
+            .expect("all of it");
+        (word(4), word(12))
+    }
+
+    fn bare(command: u32, sequence: u32) -> Vec<u8> {
+        [16, command, 0, sequence].iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    async fn bound(stream: &mut DuplexStream) {
+        let (command, sequence) = frame(stream).await;
+        assert_eq!(command, 9, "a bind");
+        stream.write_all(&bare(0x8000_0009, sequence)).await.expect("an answer");
+    }
+
+    #[tokio::test]
+    async fn what_a_stream_keeps_is_flushed() {
+        let buffered = |near| -> Box<dyn Stream> { Box::new(BufWriter::with_capacity(1 << 20, near)) };
+        with_carrier(1 << 16, buffered, |mut far| async move {
+            bound(&mut far).await;
+            far.write_all(&bare(0x15, 77)).await.expect("a question");
+            assert_eq!(frame(&mut far).await, (0x8000_0015, 77));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_carrier_that_writes_before_it_reads_is_read() {
+        with_carrier(
+            64,
+            |near| Box::new(near),
+            |mut far| async move {
+                bound(&mut far).await;
+                for sequence in 1..=500 {
+                    far.write_all(&bare(0x15, sequence)).await.expect("a question");
+                }
+                for sequence in 1..=500 {
+                    assert_eq!(frame(&mut far).await, (0x8000_0015, sequence));
+                }
+            },
+        )
+        .await;
+    }
+
+    #[test]
+    fn a_bind_that_does_not_last_is_as_good_as_none() {
+        let second = Duration::from_secs(1);
+        assert_eq!(next_pause(second, None), 2 * second);
+        assert_eq!(next_pause(second, Some(9 * second)), 2 * second);
+        assert_eq!(next_pause(20 * second, Some(second)), AGAIN.1);
+        assert_eq!(next_pause(20 * second, Some(10 * second)), AGAIN.0);
+    }
+
+    #[test]
+    fn a_name_is_logged_as_far_as_it_is_one() {
+        assert_eq!(printable("smsc\n\u{1b}[31m of a carrier that says more"), "smsc[31m of a c");
     }
 }

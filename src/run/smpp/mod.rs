@@ -11,20 +11,20 @@ use super::Stopped;
 use super::clerk::{Clerk, IDLE, OTHERS, Said};
 pub use super::clerk::{Means, Standing};
 use super::pace::Pace;
-use crate::core::Result;
+use crate::core::again::{self, Connection, Text};
 use crate::core::carrier::{Carrier, CarrierId};
-use crate::core::fragment::{self, Fragment};
-use crate::core::inbound::{self, Inbound, Taken};
+use crate::core::inbound::Taken;
 use crate::core::message::Reason;
 use crate::core::part::{self, BATCH, Part, PartId};
 use crate::core::receipt::{self, Receipt};
-use crate::core::smpp_carrier::SmppSettings;
+use crate::core::smpp_carrier::{Doubt, SmppSettings};
+use crate::core::{Result, Timestamp};
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle};
 use ::smpp::short_message::ShortMessage;
 pub use link::{Command, Conversation, Ears, Note, Way};
 use rustls::ClientConfig;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -42,14 +42,7 @@ struct Brought {
     /// What to acknowledge when the receipts are stored.
     handles: Vec<(usize, Handle)>,
     /// Of phones, each with what to acknowledge when it is stored.
-    texts: Vec<((usize, Handle), Text)>,
-}
-
-/// What a phone wrote.
-#[derive(Clone)]
-enum Text {
-    Whole(Inbound),
-    Part(Fragment),
+    texts: Vec<((usize, Handle), again::Brought)>,
 }
 
 /// One of the connections, as the desk sees it.
@@ -57,6 +50,10 @@ struct Line {
     commands: mpsc::UnboundedSender<Command>,
     can_submit: bool,
     is_up: bool,
+    /// Since when it is up, and when its connection before that ended.
+    over: Connection,
+    /// When it was last up.
+    ended: Option<Timestamp>,
     unanswered: usize,
 }
 
@@ -67,6 +64,8 @@ pub struct Desk {
     lines: Vec<Line>,
     /// With the carrier, and not answered.
     given: HashMap<PartId, (Part, usize)>,
+    /// Not answered in time and left to wait, each with its link: what is answered late still counts.
+    late: VecDeque<(Part, usize)>,
     said: Said,
     brought: Brought,
     pace: Pace,
@@ -96,6 +95,7 @@ impl Desk {
             way,
             lines: Vec::new(),
             given: HashMap::new(),
+            late: VecDeque::new(),
             said: Said::default(),
             brought: Brought::default(),
         }
@@ -131,6 +131,7 @@ impl Desk {
     pub fn forget(&mut self) {
         self.lines.clear();
         self.given.clear();
+        self.late.clear();
         self.said = Said::default();
         self.brought = Brought::default();
     }
@@ -150,7 +151,8 @@ impl Desk {
             let way = Way { kind: *kind, ..self.way.clone() };
             links.push((way, Ears { number, commands: asked, notes: notes.clone() }));
             let can_submit = kind.transmits();
-            self.lines.push(Line { commands, can_submit, is_up: false, unanswered: 0 });
+            let over = Connection { since: Timestamp(0), before: None };
+            self.lines.push(Line { commands, can_submit, is_up: false, over, ended: None, unanswered: 0 });
         }
         links
     }
@@ -273,12 +275,12 @@ impl Desk {
     }
 
     /// A part is no longer with the carrier, as far as its link knows.
-    fn taken_back(&mut self, part: PartId) -> Option<Part> {
-        let (part, line) = self.given.remove(&part)?;
-        if let Some(line) = self.lines.get_mut(line) {
+    fn taken_back(&mut self, part: PartId) -> Option<(Part, usize)> {
+        let (part, number) = self.given.remove(&part)?;
+        if let Some(line) = self.lines.get_mut(number) {
             line.unanswered = line.unanswered.saturating_sub(1);
         }
-        Some(part)
+        Some((part, number))
     }
 
     /// Takes in what a link tells.
@@ -288,12 +290,17 @@ impl Desk {
             Note::Up(line) => {
                 if let Some(line) = self.lines.get_mut(line) {
                     line.is_up = true;
+                    line.over = Connection { since: Timestamp(now), before: line.ended };
                 }
             }
             Note::Down(line, in_doubt) => {
                 if let Some(line) = self.lines.get_mut(line) {
-                    line.is_up = false;
+                    // One that could not be made has brought nothing.
+                    if std::mem::take(&mut line.is_up) {
+                        line.ended = Some(Timestamp(now));
+                    }
                 }
+                self.late.retain(|(_, of)| *of != line);
                 for id in in_doubt {
                     self.doubt(id);
                 }
@@ -304,13 +311,25 @@ impl Desk {
                 }
             }
             Note::Unwritable(id) => {
-                if let Some(part) = self.taken_back(id) {
+                if let Some((part, _)) = self.taken_back(id) {
                     let refused = part::Answer::Refused { reason: Reason::Rejected, error: None };
                     self.said.answers.push((part, refused));
                 }
             }
-            Note::Overdue(id) => self.doubt(id),
-            Note::Answered(id, answer) => self.answered(id, answer, now),
+            Note::Overdue(id) => self.overdue(id),
+            Note::Answered(id, answer) => {
+                // One that was in doubt has been decided about: its late answer tells nothing new.
+                if let Some((part, _)) = self.taken_back(id) {
+                    self.answered(part, answer, now);
+                }
+            }
+            Note::Late(id, answer) => {
+                if let Some(at) = self.late.iter().position(|(part, _)| part.id == id)
+                    && let Some((part, _)) = self.late.remove(at)
+                {
+                    self.answered(part, answer, now);
+                }
+            }
             Note::Delivered(line, handle, message) => self.delivered(line, handle, &message),
         }
         let is_alone = !self.lines.iter().any(|line| line.is_up && line.can_submit);
@@ -323,13 +342,27 @@ impl Desk {
         }
     }
 
-    fn answered(&mut self, id: PartId, answer: Answer, now: i64) {
-        // One that was in doubt has been decided about: its late answer tells nothing new.
-        let Some(part) = self.taken_back(id) else { return };
+    /// A part's time for an answer is over. If it is to wait, a late one still names it.
+    fn overdue(&mut self, id: PartId) {
+        let settings = &self.way.settings;
+        if settings.doubt != Doubt::Wait {
+            return self.doubt(id);
+        }
+        let most = settings.window.saturating_mul(self.lines.len());
+        if let Some(given) = self.taken_back(id) {
+            self.late.push_back(given);
+            // No link remembers more.
+            while self.late.len() > most {
+                self.late.pop_front();
+            }
+        }
+    }
+
+    fn answered(&mut self, part: Part, answer: Answer, now: i64) {
         let answer = match answer {
             Answer::Throttled { .. } => {
                 self.pace.too_fast(now);
-                self.said.back.push(id);
+                self.said.back.push(part.id);
                 return;
             }
             Answer::Accepted { id } => {
@@ -346,14 +379,20 @@ impl Desk {
         self.said.answers.push((part, answer));
     }
 
+    fn brought_text(&mut self, handle: (usize, Handle), message: &ShortMessage, text: Text) {
+        let Some(line) = self.lines.get(handle.0) else { return };
+        let (carrier, key) = (self.clerk.shift.carrier, words::key(message));
+        self.brought.texts.push((handle, again::Brought { text, carrier, key, over: line.over }));
+    }
+
     fn delivered(&mut self, line: usize, handle: Handle, message: &ShortMessage) {
         match words::delivered(message, &self.way.settings, self.clerk.shift.carrier) {
             Delivered::Receipt(receipt) => {
                 self.brought.receipts.push(receipt);
                 self.brought.handles.push((line, handle));
             }
-            Delivered::Text(text) => self.brought.texts.push(((line, handle), Text::Whole(text))),
-            Delivered::Fragment(part) => self.brought.texts.push(((line, handle), Text::Part(*part))),
+            Delivered::Text(text) => self.brought_text((line, handle), message, Text::Whole(text)),
+            Delivered::Fragment(part) => self.brought_text((line, handle), message, Text::Part(part)),
             Delivered::Nowhere => {
                 tracing::warn!(carrier = %self.way.carrier, "a carrier brought a text to what is no number");
                 self.tell(line, Command::Acknowledge(handle, true));
@@ -363,18 +402,12 @@ impl Desk {
 }
 
 /// Takes what a phone wrote.
-async fn take(store: &Store, text: Text) -> Result<()> {
-    let taken = match text {
-        Text::Whole(text) => {
-            let to = text.to;
-            store.write(text, inbound::receive).await.map(|taken| (to, Some(taken)))?
-        }
-        Text::Part(part) => {
-            let to = part.to;
-            store.write(part, fragment::gather).await.map(|taken| (to, taken))?
-        }
+async fn take(store: &Store, brought: again::Brought) -> Result<()> {
+    let to = match &brought.text {
+        Text::Whole(text) => text.to,
+        Text::Part(part) => part.to,
     };
-    if let (to, Some(Taken::Stray)) = taken {
+    if store.write(brought, again::take).await? == Some(Taken::Stray) {
         tracing::warn!(to = %to.masked(), "a text came to a number that nobody has; give it to an account with `rookery number add`");
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What a part is as a `submit_sm`, and what a `deliver_sm` says.
 
+use crate::core::again;
 use crate::core::carrier::CarrierId;
 use crate::core::fragment::{self, Fragment};
 use crate::core::inbound::Inbound;
@@ -152,6 +153,22 @@ pub(super) fn delivered(message: &ShortMessage, settings: &SmppSettings, carrier
     };
     let reference = normalise(&receipt.id, settings.receipt_ids);
     Delivered::Receipt(Receipt { reference, outcome: outcome(&receipt) })
+}
+
+/// What a text is known by, since the carrier has no name for it: all that it says.
+pub(super) fn key(message: &ShortMessage) -> String {
+    let ShortMessage { source, destination, esm_class, data_coding, octets, sar, .. } = message;
+    let place = sar.map(|Place { reference, total, number }| {
+        let [high, low] = reference.to_be_bytes();
+        [high, low, total, number]
+    });
+    again::key(&[
+        source.value.as_bytes(),
+        destination.value.as_bytes(),
+        &[esm_class.0, *data_coding],
+        place.as_ref().map_or(&[], |place| place.as_slice()),
+        octets,
+    ])
 }
 
 /// Whom a message is from that says nothing which could be told.

@@ -334,10 +334,7 @@ pub(super) fn read(attributes: &Attributes, under: &Reading<'_>) -> Result<Draft
     let Reading { terms, now, reserved } = *under;
     let mut reader = attributes.reader();
     let (numbers, groups) = recipients(&mut reader);
-    let allowed = |text: &str| {
-        let is_reserved = reserved.iter().any(|name| name.eq_ignore_ascii_case(text.trim()));
-        if is_reserved { Err(Code::Invalid) } else { Originator::parse(text) }
-    };
+    let allowed = |text: &str| Originator::parse_unless(text, reserved);
     let originator = match &terms.messaging.originator {
         Some(default) => {
             let given = reader.optional(&["originator"], filled(allowed)).flatten();

@@ -4,7 +4,7 @@
 //! window, so that they share commits; when it is full nothing more is read, and the customer's system waits.
 
 use super::submit::{self, Submission};
-use super::{Desk, Heard, NAME, Seat, Server};
+use super::{Desk, Heard, NAME, Seat, Server, Stranger};
 use ::smpp::session::{Answer, Bind, End, Event, Handle, Options, Session};
 use ::smpp::short_message::ShortMessage;
 use ::smpp::status::Status;
@@ -20,6 +20,8 @@ use tokio::sync::{oneshot, watch};
 
 /// Octets read at a time.
 const READ: usize = 16 * 1024;
+/// Octets that may wait to be written before nothing more is read.
+const UNWRITTEN: usize = 64 * 1024;
 /// Messages of a user that a session itself would turn away: more than fit what is read at a time, so that it is this
 /// driver that makes them wait.
 const INBOUND: usize = 10_000;
@@ -40,6 +42,8 @@ struct Driver {
     from: IpAddr,
     session: Session<u64>,
     begun: Instant,
+    /// As long as nobody is bound.
+    stranger: Option<Stranger>,
     seat: Option<Seat>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// What came and is not worked on yet.
@@ -55,15 +59,16 @@ impl Server {
     pub async fn serve(
         self: Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Send,
-        from: IpAddr,
+        stranger: Stranger,
         stop: watch::Receiver<bool>,
     ) {
         let options = Options { window: INBOUND, inbound: INBOUND, ..Options::default() };
         let driver = Driver {
             server: self,
-            from,
+            from: stranger.from(),
             session: Session::smsc(options, 0),
             begun: Instant::now(),
+            stranger: Some(stranger),
             seat: None,
             work: FuturesUnordered::new(),
             waiting: VecDeque::new(),
@@ -120,9 +125,10 @@ impl Driver {
             });
             let late = self.until.unwrap_or_else(|| tokio::time::Instant::now() + NEVER);
             let output = !self.session.output().is_empty();
+            let reads = self.waiting.is_empty() && self.session.output().len() < UNWRITTEN;
             let takes = self.session.free() > 0 && self.session.in_flight() < window;
             tokio::select! {
-                read = reader.read(&mut buffer), if self.waiting.is_empty() => {
+                read = reader.read(&mut buffer), if reads => {
                     let now = self.now();
                     match read {
                         Ok(0) | Err(_) => self.session.closed(),
@@ -222,6 +228,7 @@ impl Driver {
                 let now = self.now();
                 tracing::info!(system_id = %seat.desk.user.system_id, from = %self.from, kind = ?bind.kind, "an SMPP user is bound");
                 self.seat = Some(seat);
+                self.stranger = None;
                 self.session.accept_bind(NAME, now);
             }
             Err(status) => {

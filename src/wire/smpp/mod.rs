@@ -6,14 +6,16 @@
 //! out of the outbox of callbacks (`report.rs`).
 
 mod connection;
+mod door;
 mod report;
 mod submit;
 
 use super::limit::{Bucket, Rate};
-use super::{Common, Keys};
+use super::{Common, Keys, Options};
 use crate::core::account::Status as Standing;
-use crate::core::lease::Holder;
+use crate::core::lease::Lane;
 use crate::core::secret::Vault;
+use crate::core::smpp_outbox;
 use crate::core::smpp_user::{self, SystemId, User};
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
@@ -21,6 +23,8 @@ use crate::core::{AccountId, Error, Result};
 use ::smpp::session::{Bind, BindKind};
 use ::smpp::short_message::ShortMessage;
 use ::smpp::status::Status;
+use door::Door;
+pub use door::Stranger;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use quick_cache::sync::Cache;
@@ -34,17 +38,19 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// What the server calls itself in answers to binds.
 const NAME: &str = "Rookery";
-/// Wrong binds that one address may try, and that may be tried on one system id.
-const WRONG_BINDS: Rate = Rate::per_minute(20);
 /// Messages a second of a user of which nothing else was said, as for a key.
 const MESSAGES: i64 = 500;
-/// Addresses and system ids remembered.
+/// System ids remembered.
 const REMEMBERED_MAX: usize = 100_000;
 /// How often it is looked whether those who are bound still may be. With the look at the generations it keeps the promise
 /// of one second.
 const LOOKS: Duration = Duration::from_millis(100);
+/// Users that one read looks at.
+const AT_ONCE: usize = 128;
 /// From a hint to the look for receipts, so that a look serves many hints.
 const HINTS: Duration = Duration::from_millis(5);
+/// Between two looks for receipts when nobody hints.
+const IDLE: Duration = Duration::from_millis(200);
 
 /// The SMPP server of a process.
 pub struct Server {
@@ -54,13 +60,12 @@ pub struct Server {
     terms: Arc<Book>,
     wake: Wake,
     clock: Clock,
-    holder: Holder,
+    entropy: Entropy,
     limits: bool,
+    /// Originators that nobody may use.
+    reserved: Vec<String>,
+    door: Door,
     bound: Mutex<HashMap<SystemId, Arc<Desk>>>,
-    wrong_addresses: Cache<IpAddr, Arc<Bucket>>,
-    wrong_ids: Cache<String, Arc<Bucket>>,
-    /// From where a system id was bound well: nobody else's guesses keep it out there.
-    known: Cache<(IpAddr, SystemId), ()>,
     /// What each user sends is metered across its binds.
     meters: Cache<SystemId, Arc<Bucket>>,
     reporting: mpsc::UnboundedSender<Arc<Desk>>,
@@ -91,6 +96,8 @@ enum Heard {
 /// A user that is bound here, with all its binds.
 struct Desk {
     user: User,
+    /// Of what there is to tell it.
+    lane: Lane,
     meter: Arc<Bucket>,
     binds: Mutex<Binds>,
     /// How many binds receive.
@@ -114,6 +121,7 @@ impl Desk {
     fn new(user: User, meter: Arc<Bucket>) -> Desk {
         let (jobs, queue) = mpsc::channel(1);
         Desk {
+            lane: smpp_outbox::lane(user.scope, user.system_id.as_str()),
             user,
             meter,
             binds: Mutex::default(),
@@ -166,17 +174,16 @@ impl Drop for Seat {
 }
 
 impl Server {
-    /// A server on a store whose schema is up to date. `limits` is whether rates are limited that nobody has set.
+    /// A server on a store whose schema is up to date.
     pub fn new(
         store: Store,
         vault: Vault,
         common: Common,
-        limits: bool,
+        options: &Options,
         clock: Clock,
-        entropy: &Entropy,
+        entropy: Entropy,
     ) -> Self {
-        let mut holder = Holder([0; 16]);
-        entropy.fill(&mut holder.0);
+        let limits = options.rate_limits;
         let (reporting, to_report) = mpsc::unbounded_channel();
         Server {
             store,
@@ -185,12 +192,11 @@ impl Server {
             terms: common.terms,
             wake: common.wake,
             clock,
-            holder,
+            entropy,
             limits,
+            reserved: options.reserved_originators.clone(),
+            door: Door::new(limits),
             bound: Mutex::default(),
-            wrong_addresses: Cache::new(REMEMBERED_MAX),
-            wrong_ids: Cache::new(REMEMBERED_MAX),
-            known: Cache::new(REMEMBERED_MAX),
             meters: Cache::new(REMEMBERED_MAX),
             reporting,
             to_report: Mutex::new(Some(to_report)),
@@ -222,18 +228,40 @@ impl Server {
         }
     }
 
-    /// Passes hints on to everybody who is bound, until the stop.
+    /// Looks what there is to tell, once for all who are bound here, and hints to whom; until the stop.
     async fn hints(&self, mut stop: watch::Receiver<bool>) {
         loop {
+            let hinted = async {
+                self.wake.on_receipts().await;
+                tokio::time::sleep(HINTS).await;
+            };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = self.wake.on_receipts() => {}
+                _ = tokio::time::timeout(IDLE, hinted) => {}
             }
-            tokio::time::sleep(HINTS).await;
-            for desk in self.bound().values() {
-                desk.hint.notify_one();
+            if let Err(error) = self.hint().await {
+                tracing::warn!(%error, "receipts by SMPP cannot be looked for; trying again");
+                tokio::time::sleep(IDLE).await;
             }
         }
+    }
+
+    async fn hint(&self) -> Result<()> {
+        let receives = |desk: &&Arc<Desk>| *desk.receivers.borrow() > 0;
+        let desks: HashMap<Lane, Arc<Desk>> =
+            self.bound().values().filter(receives).map(|desk| (desk.lane, Arc::clone(desk))).collect();
+        let mut after = smpp_outbox::BEFORE;
+        while !desks.is_empty() {
+            let due = self.store.read(after, smpp_outbox::due_lanes).await?;
+            for desk in due.iter().filter_map(|lane| desks.get(lane)) {
+                desk.hint.notify_one();
+            }
+            match due.last() {
+                Some(last) if due.len() >= smpp_outbox::LANES => after = *last,
+                _ => break,
+            }
+        }
+        Ok(())
     }
 
     /// Unbinds whoever may no longer be bound, until the stop.
@@ -254,31 +282,50 @@ impl Server {
 
     async fn look(&self) -> Result<()> {
         let desks: Vec<Arc<Desk>> = self.bound().values().cloned().collect();
-        for desk in desks {
-            let standing = self.store.read(desk.user.system_id.clone(), smpp_user::standing).await?;
-            let may = standing
-                .is_some_and(|standing| standing.status == Standing::Active && standing.user == desk.user);
-            if !may {
-                desk.dismissed.send_replace(true);
+        for some in desks.chunks(AT_ONCE) {
+            let ids: Arc<[SystemId]> = some.iter().map(|desk| desk.user.system_id.clone()).collect();
+            let standings = self.store.read(ids, smpp_user::standings).await?;
+            for (desk, standing) in some.iter().zip(standings) {
+                let may = standing.is_some_and(|standing| {
+                    standing.status == Standing::Active && standing.user == desk.user
+                });
+                if !may {
+                    desk.dismissed.send_replace(true);
+                }
             }
         }
         Ok(())
     }
 
+    /// A place for a connection from there on which nobody is bound yet; `None` if there are too many.
+    pub fn stranger(&self, from: IpAddr) -> Option<Stranger> {
+        self.door.stranger(from)
+    }
+
     /// Judges a bind; the status says why not.
     async fn admit(self: &Arc<Self>, bind: &Bind, from: IpAddr) -> std::result::Result<Seat, Status> {
-        let id = SystemId::parse(&bind.system_id).ok();
-        let known = id.clone().is_some_and(|id| self.known.contains_key(&(from, id)));
-        if self.limits && !known && !self.may_try(&bind.system_id, from) {
-            return Err(Status::BIND_FAILED);
+        let tried = self.door.may_try(&bind.system_id, from, self.clock.now_us());
+        let Some(mut tried) = tried else { return Err(Status::BIND_FAILED) };
+        let judged = self.judge(bind).await;
+        match &judged {
+            Err(Status::INVALID_PASSWORD) => {}
+            Err(_) => tried.take_back(),
+            Ok(seat) => {
+                tried.take_back();
+                self.door.knows(seat.desk.user.system_id.clone(), from);
+            }
         }
-        let Some(id) = id else { return Err(self.wrong(&bind.system_id, from)) };
+        judged
+    }
+
+    async fn judge(self: &Arc<Self>, bind: &Bind) -> std::result::Result<Seat, Status> {
+        let Ok(id) = SystemId::parse(&bind.system_id) else { return Err(Status::INVALID_PASSWORD) };
         // Taken before the read: who is told of a later change is whoever has a place by then.
         let generation = self.keys.generation();
         let standing = self.standing(&id).await?;
         // Of a system id that is nobody's no more is said than of a wrong password.
         let right = standing.filter(|standing| standing.has_password(&self.vault, &bind.password));
-        let Some(standing) = right else { return Err(self.wrong(&bind.system_id, from)) };
+        let Some(standing) = right else { return Err(Status::INVALID_PASSWORD) };
         if standing.status != Standing::Active {
             return Err(Status::BIND_FAILED);
         }
@@ -290,7 +337,6 @@ impl Server {
                 return Err(Status::BIND_FAILED);
             }
         }
-        self.known.insert((from, id), ());
         Ok(seat)
     }
 
@@ -332,26 +378,6 @@ impl Server {
         }
         drop(binds);
         Some(Seat { server: Arc::clone(self), desk, receives: kind.receives() })
-    }
-
-    /// Whether one more wrong bind would be answered.
-    fn may_try(&self, system_id: &str, from: IpAddr) -> bool {
-        let now = self.clock.now_us();
-        let fits =
-            |bucket: Option<Arc<Bucket>>| bucket.is_none_or(|bucket| bucket.check(WRONG_BINDS, now).is_ok());
-        fits(self.wrong_addresses.get(&from)) && fits(self.wrong_ids.get(system_id))
-    }
-
-    fn wrong(&self, system_id: &str, from: IpAddr) -> Status {
-        let now = self.clock.now_us();
-        let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(Bucket::default()));
-        let of_address = self.wrong_addresses.get_or_insert_with(&from, fresh);
-        let of_id = self.wrong_ids.get_or_insert_with(system_id, fresh);
-        for Ok(bucket) in [of_address, of_id] {
-            // An empty bucket stays empty.
-            let _ = bucket.take(WRONG_BINDS, now);
-        }
-        Status::INVALID_PASSWORD
     }
 
     /// Takes one message from a user's meter.

@@ -3,8 +3,8 @@
 
 use super::{Desk, Heard, Job, Server};
 use crate::core::callback::{self, Attempt, Due, Kind};
-use crate::core::lease::{self, Lane};
-use crate::core::message::{Message, MessageId, Reason, Recipient, Status};
+use crate::core::lease::{self, Holder};
+use crate::core::message::{Format, Message, MessageId, Reason, Recipient, Status};
 use crate::core::smpp_outbox::{self, Told};
 use crate::core::{Result, Timestamp};
 use ::smpp::concatenation::{self, Method};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
-/// Between two looks when nobody hints.
+/// Between two looks while another process works on it.
 const IDLE: Duration = Duration::from_millis(200);
 /// A lease that is in use is taken again after this time.
 const RENEWS: Duration = Duration::from_secs(1);
@@ -33,17 +33,18 @@ const SHORT_CODE_MAX: usize = 6;
 
 /// Tells a user what there is to tell, as long as it is bound to receive here and until the stop.
 pub(super) async fn run(server: Arc<Server>, desk: Arc<Desk>, mut stop: watch::Receiver<bool>) {
-    let lane = smpp_outbox::lane(desk.user.scope, desk.user.system_id.as_str());
+    // Its own: a user that was made anew while the old one still works on it is as another process.
+    let mut holder = Holder([0; 16]);
+    server.entropy.fill(&mut holder.0);
+    let mut receivers = desk.receivers.subscribe();
     loop {
-        let hinted = async {
-            desk.hint.notified().await;
-        };
-        match turn(&server, &desk, lane).await {
+        match turn(&server, &desk, holder).await {
             Ok(Turn::More) => {}
-            Ok(Turn::Nothing) => {
-                // A hint, the next look, or the end.
-                let _ = tokio::time::timeout(IDLE, hinted).await;
-            }
+            Ok(Turn::Nothing) => tokio::select! {
+                () = desk.hint.notified() => {}
+                _ = receivers.wait_for(|count| *count == 0) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            },
             Ok(Turn::Elsewhere) => tokio::time::sleep(IDLE).await,
             Err(error) => {
                 tracing::warn!(%error, "receipts by SMPP cannot be worked on; trying again");
@@ -57,7 +58,7 @@ pub(super) async fn run(server: Arc<Server>, desk: Arc<Desk>, mut stop: watch::R
             break;
         }
     }
-    let given: Result<()> = server.store.write((lane, server.holder), lease::give_back).await;
+    let given: Result<()> = server.store.write((desk.lane, holder), lease::give_back).await;
     if let Err(error) = given {
         tracing::debug!(%error, "a lease could not be given back; it ends by itself");
     }
@@ -72,11 +73,12 @@ enum Turn {
 }
 
 /// Tells what is due now, at most a batch.
-async fn turn(server: &Server, desk: &Desk, lane: Lane) -> Result<Turn> {
+async fn turn(server: &Server, desk: &Desk, holder: Holder) -> Result<Turn> {
+    let lane = desk.lane;
     if *desk.receivers.borrow() == 0 || !server.store.read(lane, smpp_outbox::is_due).await? {
         return Ok(Turn::Nothing);
     }
-    let Some(told) = server.store.write((lane, server.holder), smpp_outbox::take).await? else {
+    let Some(told) = server.store.write((lane, holder), smpp_outbox::take).await? else {
         return Ok(Turn::Elsewhere);
     };
     if told.is_empty() {
@@ -91,7 +93,7 @@ async fn turn(server: &Server, desk: &Desk, lane: Lane) -> Result<Turn> {
             attempts = done.next() => attempts,
             _ = renewal.tick() => {
                 // If it is lost, another process tells the rest as well: more than once is allowed.
-                let renewed: Result<bool> = server.store.write((lane, server.holder), lease::take).await;
+                let renewed: Result<bool> = server.store.write((lane, holder), lease::take).await;
                 if let Err(error) = renewed {
                     tracing::debug!(%error, "a lease could not be renewed; trying again");
                 }
@@ -197,7 +199,9 @@ fn rendered(told: &Told) -> Option<Vec<ShortMessage>> {
                 ..ShortMessage::default()
             };
             let named = smpp_outbox::names(told).into_iter();
-            Some(named.map(|id| receipt(id, due, message.created, &message.body, &original)).collect())
+            // The digits of octets are no text.
+            let text = if message.format == Format::Binary { "" } else { message.body.as_str() };
+            Some(named.map(|id| receipt(id, due, message.created, text, &original)).collect())
         }
         (Some(message), _) => Some(inbound(due, message)),
         // A part whose others never came.

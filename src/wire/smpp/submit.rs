@@ -1,13 +1,16 @@
 //! `submit_sm` and `data_sm`: read, and accepted as POST /messages accepts. docs/smpp-server.md has the statuses.
 
 use super::Server;
+use crate::core::ledger::{self, Charge};
 use crate::core::message::{self, Coding, Draft, Format, Message, Plan, VALIDITY_MAX};
 use crate::core::phone::{Msisdn, Originator};
+use crate::core::schedule::{AHEAD_MAX_US, PAST_MAX_US};
+use crate::core::secret::hex;
 use crate::core::smpp_outbox::Receipts;
 use crate::core::smpp_part::{self, Arrived, Completion, Series};
 use crate::core::smpp_user::User;
 use crate::core::terms::Terms;
-use crate::core::{Code, Error, Violation, rehearse};
+use crate::core::{Code, Error, Timestamp, Violation, binary, rehearse};
 use ::smpp::concatenation::{self, Part};
 use ::smpp::encoding::{Coding as DataCoding, Content, DefaultAlphabet, message_class};
 use ::smpp::moment::Moment;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 
 /// The balance does not cover it: of the range that is left to carriers (SMPP 3.4 section 5.1.3).
 pub const NO_BALANCE: Status = Status(0x0400);
-/// The `data_coding` is not offered: binary. SMPP 5.0 gave it this number, and clients know it.
+/// The `data_coding` is not offered. SMPP 5.0 gave it this number, and clients know it.
 const INVALID_DATA_CODING: Status = Status(0x0104);
 /// Messages are not replaced (`replace_if_present_flag`).
 const INVALID_REPLACE_FLAG: Status = Status(0x0054);
@@ -46,8 +49,10 @@ pub(super) async fn accept(submission: Submission) -> Result<String, Status> {
         message.data_coding = 0;
     }
     let terms = server.terms(user.scope.account).await.map_err(|error| status(&error))?;
-    let head = read(&message, &terms, server.clock.now_us())?;
-    let id = if let Some(part) = Part::of(&message) {
+    let head = read(&message, &terms, &server.reserved, server.clock.now_us())?;
+    // What a header of its own says about parts is the sender's affair, and the phone's.
+    let part = if head.udh.is_none() { Part::of(&message) } else { None };
+    let id = if let Some(part) = part {
         in_parts(&server, &user, &terms, head, &message, part).await?
     } else {
         let content = concatenation::content(&message, DEFAULT);
@@ -91,15 +96,20 @@ async fn plan(server: &Server, terms: &Terms, draft: Draft) -> Result<Plan, Stat
 struct Head {
     originator: Originator,
     to: Msisdn,
+    /// When to send it, if that is still to come.
+    hour: Option<Timestamp>,
+    /// Seconds from its hour.
     validity: Option<i64>,
+    /// The header that octets bring along, in hexadecimal digits.
+    udh: Option<String>,
     receipts: Receipts,
     reference: Option<String>,
 }
 
-fn read(message: &ShortMessage, terms: &Terms, now_us: i64) -> Result<Head, Status> {
-    if message.schedule.is_some() {
-        // To send at once what was meant for later would be worse than to refuse it.
-        return Err(Status::INVALID_SCHEDULE);
+fn read(message: &ShortMessage, terms: &Terms, reserved: &[String], now_us: i64) -> Result<Head, Status> {
+    // What stands for no characters that are known here (JIS, Cyrillic, Hebrew, what is reserved) would arrive as others.
+    if !matches!(message.data_coding, 0x00..=0x04 | 0x08 | 0x10..=0x1B | 0xC0..=0xFF) {
+        return Err(INVALID_DATA_CODING);
     }
     if message.replaces {
         return Err(INVALID_REPLACE_FLAG);
@@ -107,67 +117,103 @@ fn read(message: &ShortMessage, terms: &Terms, now_us: i64) -> Result<Head, Stat
     if message.prepared != 0 {
         return Err(INVALID_PREPARED);
     }
-    if message.esm_class.0 & KIND != 0 || !has_known_header(message) {
+    if message.esm_class.0 & KIND != 0 {
         return Err(Status::INVALID_ESM_CLASS);
     }
+    let udh = own_header(message)?;
     let originator = match (message.source.value.as_str(), &terms.messaging.originator) {
         ("", Some(default)) => default.clone(),
-        (given, _) => Originator::parse(given).map_err(|_| Status::INVALID_SOURCE)?,
+        (given, _) => Originator::parse_unless(given, reserved).map_err(|_| Status::INVALID_SOURCE)?,
     };
     let to = Msisdn::parse(&message.destination.value).map_err(|_| Status::INVALID_DESTINATION)?;
+    let hour = message.schedule.map(|schedule| hour(schedule, now_us)).transpose()?.flatten();
+    let from_us = hour.map_or(now_us, |hour| hour.0);
     Ok(Head {
         originator,
         to,
-        validity: message.validity.map(|validity| seconds(validity, now_us)).transpose()?,
+        hour,
+        validity: message.validity.map(|validity| seconds(validity, now_us, from_us)).transpose()?,
+        udh,
         receipts: Receipts::asked(message.registered_delivery),
         reference: message.user_message_reference.map(|reference| reference.to_string()),
     })
 }
 
-/// Whether a user data header, if there is one, says nothing but which part this is: what else could stand there (ports,
-/// national alphabets, pictures) makes the content something else than text.
-fn has_known_header(message: &ShortMessage) -> bool {
-    match concatenation::place(message) {
-        (_, 0) => !message.esm_class.has_header(),
-        (_, 6) => matches!(message.octets.as_slice(), [5, 0, 3, ..]),
-        (_, 7) => matches!(message.octets.as_slice(), [6, 8, 4, ..]),
-        _ => false,
+/// The user data header of octets, in hexadecimal digits, if it says more than which part of a longer message they are.
+/// What else could stand there (ports, national alphabets, pictures) makes a text something else than text.
+fn own_header(message: &ShortMessage) -> Result<Option<String>, Status> {
+    let (_, length) = concatenation::place(message);
+    let header = message.octets.get(..length).unwrap_or_default();
+    match header {
+        [] if !message.esm_class.has_header() => return Ok(None),
+        [5, 0, 3, _, _, _] | [6, 8, 4, _, _, _, _] => return Ok(None),
+        _ => {}
+    }
+    let header = hex(header);
+    let is_binary = DataCoding::of(message.data_coding, DEFAULT) == DataCoding::Binary;
+    // What the parameters say about parts would be lost.
+    if is_binary && message.sar.is_none() && binary::check_header(&header).is_ok() {
+        Ok(Some(header))
+    } else {
+        Err(Status::INVALID_ESM_CLASS)
     }
 }
 
-/// The seconds that a message is worth delivering, at most what any may be.
-fn seconds(validity: Moment, now_us: i64) -> Result<i64, Status> {
-    let seconds = match validity {
-        Moment::Relative(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-        Moment::Absolute(until) => until.saturating_sub(now_us).div_euclid(1_000_000),
-    };
+/// The point in time that a field says.
+fn point(moment: Moment, now_us: i64) -> Option<i64> {
+    match moment {
+        Moment::Relative(after) => {
+            Some(now_us.saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)))
+        }
+        Moment::Absolute(at) => Some(at),
+        Moment::Unreadable => None,
+    }
+}
+
+/// When a message is to be sent; none for at once. To send at once what was meant for an hour that nobody can read would
+/// be worse than to refuse it.
+fn hour(schedule: Moment, now_us: i64) -> Result<Option<Timestamp>, Status> {
+    let (past, ahead) = (now_us.saturating_sub(PAST_MAX_US), now_us.saturating_add(AHEAD_MAX_US));
+    let at =
+        point(schedule, now_us).filter(|at| (past..=ahead).contains(at)).ok_or(Status::INVALID_SCHEDULE)?;
+    Ok(Some(Timestamp(at)).filter(|_| at > now_us))
+}
+
+/// The seconds that a message is worth delivering from its hour on, at most what any may be. The field counts from now.
+fn seconds(validity: Moment, now_us: i64, from_us: i64) -> Result<i64, Status> {
+    let until = point(validity, now_us).ok_or(Status::INVALID_VALIDITY)?;
+    let seconds = until.saturating_sub(from_us).div_euclid(1_000_000);
     if seconds < 1 { Err(Status::INVALID_VALIDITY) } else { Ok(seconds.min(VALIDITY_MAX)) }
 }
 
 impl Head {
     fn draft(self, user: &User, content: Content, data_coding: u8) -> Result<Draft, Status> {
-        let Content::Text(mut body) = content else { return Err(INVALID_DATA_CODING) };
-        // Some clients send the zero that ends a string with it.
-        body.retain(|character| character != '\0');
+        let class = message_class(data_coding).map_or(1, i64::from);
+        let (body, format, coding) = match content {
+            Content::Binary(octets) => (hex(&octets), Format::Binary, Coding::Plain),
+            Content::Text(mut body) => {
+                // Some clients send the zero that ends a string with it.
+                body.retain(|character| character != '\0');
+                let is_ucs2 = DataCoding::of(data_coding, DEFAULT) == DataCoding::Ucs2;
+                let format = if class == 0 { Format::Flash } else { Format::Sms };
+                (body, format, if is_ucs2 { Coding::Unicode } else { Coding::Auto })
+            }
+        };
         if body.is_empty() {
             return Err(Status::INVALID_MESSAGE_LENGTH);
         }
-        let class = message_class(data_coding).map_or(1, i64::from);
         Ok(Draft {
             originator: self.originator,
             body,
-            format: if class == 0 { Format::Flash } else { Format::Sms },
-            coding: match DataCoding::of(data_coding, DEFAULT) {
-                DataCoding::Ucs2 => Coding::Unicode,
-                _ => Coding::Auto,
-            },
+            format,
+            coding,
             class,
             reference: self.reference,
             report_url: self.receipts.url(&user.system_id),
             validity: self.validity,
-            udh: None,
+            udh: self.udh,
             gateway: None,
-            scheduled: None,
+            scheduled: self.hour,
             numbers: vec![self.to],
             groups: Vec::new(),
         })
@@ -186,12 +232,14 @@ async fn in_parts(
     if usize::from(part.place.total) > message::PARTS_MAX {
         return Err(Status::INVALID_MESSAGE_LENGTH);
     }
-    if DataCoding::of(part.data_coding, DEFAULT) == DataCoding::Binary {
-        return Err(INVALID_DATA_CODING);
+    let failed = |error: Error| status(&error);
+    let quote = terms.quote(head.to).ok_or(Status::INVALID_DESTINATION)?;
+    if user.is_test {
+        // It must not complete what a live user of the same name has begun.
+        return rehearse(&server.store, (), smpp_part::rehearsed).await.map_err(failed);
     }
     let series = Series::of(user.scope, &user.system_id, &message.source.value, head.to, part.place);
     let arrived = Arrived { series: series.clone(), part: part.clone(), receipts: head.receipts };
-    let failed = |error: Error| status(&error);
     for _ in 0..LOOKS {
         let there = server.store.read(series.clone(), smpp_part::waiting).await.map_err(failed)?;
         let same = there.iter().find(|waiting| waiting.part.place.number == part.place.number);
@@ -209,7 +257,14 @@ async fn in_parts(
         let mut parts: Vec<Part> = there.iter().map(|waiting| waiting.part.clone()).collect();
         parts.push(part.clone());
         let Some(joined) = concatenation::join(&parts, DEFAULT).into_iter().next() else {
-            let kept = keep(server, user, arrived.clone()).await.map_err(failed)?;
+            // Whoever cannot pay for as much as is there will not pay for the whole.
+            let so_far = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+            let (price, cost) = quote.price.times(so_far).zip(quote.cost.times(so_far)).ok_or(NO_BALANCE)?;
+            let charge = Charge { scope: user.scope, currency: terms.currency, price, cost };
+            if !server.store.read(charge, ledger::covers).await.map_err(failed)? {
+                return Err(NO_BALANCE);
+            }
+            let kept = server.store.write(arrived.clone(), smpp_part::keep).await.map_err(failed)?;
             match kept {
                 Some(id) => return Ok(id),
                 None => continue,
@@ -229,17 +284,6 @@ async fn in_parts(
         }
     }
     Err(Status::SYSTEM_ERROR)
-}
-
-async fn keep(
-    server: &Server,
-    user: &User,
-    arrived: Arrived,
-) -> crate::core::Result<Option<message::MessageId>> {
-    if user.is_test {
-        return rehearse(&server.store, arrived, smpp_part::keep).await;
-    }
-    server.store.write(arrived, smpp_part::keep).await
 }
 
 /// What a client is told of an error.
@@ -273,12 +317,30 @@ mod tests {
     fn validity_is_seconds_from_now() {
         let now = 1_795_338_300_000_000;
         let relative = |seconds| Moment::Relative(Duration::from_secs(seconds));
-        assert_eq!(seconds(relative(60), now), Ok(60));
-        assert_eq!(seconds(relative(u64::MAX), now), Ok(VALIDITY_MAX));
-        assert_eq!(seconds(relative(0), now), Err(Status::INVALID_VALIDITY));
-        assert_eq!(seconds(Moment::Absolute(now + 90_000_000), now), Ok(90));
-        assert_eq!(seconds(Moment::Absolute(now), now), Err(Status::INVALID_VALIDITY));
-        assert_eq!(seconds(Moment::Absolute(i64::MIN), now), Err(Status::INVALID_VALIDITY));
+        let (at_once, too_late) = (|validity| seconds(validity, now, now), Err(Status::INVALID_VALIDITY));
+        assert_eq!(at_once(relative(60)), Ok(60));
+        assert_eq!(at_once(relative(u64::MAX)), Ok(VALIDITY_MAX));
+        assert_eq!(at_once(Moment::Absolute(now + 90_000_000)), Ok(90));
+        for none in [relative(0), Moment::Absolute(now), Moment::Absolute(i64::MIN), Moment::Unreadable] {
+            assert_eq!(at_once(none), too_late, "{none:?}");
+        }
+        // The books count it from the hour.
+        let in_an_hour = |validity| seconds(validity, now, now + 3_600_000_000);
+        assert_eq!(in_an_hour(relative(3_660)), Ok(60));
+        assert_eq!(in_an_hour(relative(3_600)), too_late);
+    }
+
+    #[test]
+    fn an_hour_is_one_that_any_message_may_have() {
+        let now = 1_795_338_300_000_000;
+        let (hour_us, absolute) = (3_600_000_000, |at| hour(Moment::Absolute(at), now));
+        assert_eq!(absolute(now + hour_us), Ok(Some(Timestamp(now + hour_us))));
+        assert_eq!(hour(Moment::Relative(Duration::from_hours(1)), now), absolute(now + hour_us));
+        assert_eq!((absolute(now), absolute(now - hour_us)), (Ok(None), Ok(None)), "for at once");
+        for wrong in [now - hour_us - 1, now + 367 * 24 * hour_us, i64::MAX, i64::MIN] {
+            assert_eq!(absolute(wrong), Err(Status::INVALID_SCHEDULE));
+        }
+        assert_eq!(hour(Moment::Unreadable, now), Err(Status::INVALID_SCHEDULE));
     }
 
     #[test]
@@ -294,12 +356,13 @@ mod tests {
     }
 
     #[test]
-    fn only_headers_of_parts_are_known() {
+    fn only_headers_of_parts_are_known_and_octets_may_have_others() {
         let with = |octets: &[u8], esm_class| ShortMessage {
             octets: octets.to_vec(),
             esm_class: EsmClass(esm_class),
             ..ShortMessage::default()
         };
+        let has_known_header = |message: &ShortMessage| own_header(message) == Ok(None);
         for known in
             [with(b"Hi", 0), with(&[5, 0, 3, 7, 2, 1, 65], 0x40), with(&[6, 8, 4, 0, 7, 2, 1, 65], 0x40)]
         {
@@ -308,7 +371,13 @@ mod tests {
         // A single part, and headers with ports, of nothing, and that are cut off.
         assert!(has_known_header(&with(&[5, 0, 3, 7, 1, 1, 65], 0x40)));
         for strange in [&[6, 5, 4, 0, 1, 0, 2, 65][..], &[0, 65], &[], &[9, 0, 3]] {
-            assert!(!has_known_header(&with(strange, 0x40)), "{strange:?}");
+            let text = with(strange, 0x40);
+            assert_eq!(own_header(&text), Err(Status::INVALID_ESM_CLASS), "{strange:?}");
+            let octets = ShortMessage { data_coding: 4, ..text };
+            let is_whole = strange.first().is_some_and(|length| usize::from(*length) < strange.len());
+            assert_eq!(own_header(&octets).is_ok(), is_whole, "{strange:?}");
         }
+        let ports = ShortMessage { data_coding: 4, ..with(&[6, 5, 4, 0x0B, 0x84, 0x23, 0xF0, 65], 0x40) };
+        assert_eq!(own_header(&ports), Ok(Some("0605040b8423f0".into())));
     }
 }

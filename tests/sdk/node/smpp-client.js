@@ -112,7 +112,8 @@ async function main() {
   for (const [fields, status] of [
     [{ destination_addr: 'nowhere' }, smpp.ESME_RINVDSTADR],
     [{ source_addr: 'far too long a name' }, smpp.ESME_RINVSRCADR],
-    [{ schedule_delivery_time: new Date(Date.now() + 3600e3) }, smpp.ESME_RINVSCHED],
+    [{ schedule_delivery_time: new Date(Date.now() + 400 * 86400e3) }, smpp.ESME_RINVSCHED],
+    [{ schedule_delivery_time: new Date(Date.now() + 86400e3), destination_addr: '99900000000' }, 0],
     [{ validity_period: new Date(Date.now() - 3600e3) }, smpp.ESME_RINVEXPIRY],
     [{ short_message: '' }, smpp.ESME_RINVMSGLEN],
     [{ destination_addr: '99900000000', short_message: 'free' }, 0],

@@ -9,6 +9,7 @@ use rusmpp::tlvs::{MessageDeliveryRequestTlvValue as Delivered, TlvValue};
 use rusmpp::types::{AnyOctetString, COctetString, OctetString};
 use rusmpp::values::{InterfaceVersion, MessagePayload, Npi, ServiceType, Ton, UserMessageReference};
 use rusmpp::{Command, CommandStatus, Pdu};
+use smpp::moment::Moment;
 use smpp::receipt::{self, Receipt};
 use smpp::session::{Bind, BindKind, Event, Session};
 use smpp::short_message::{
@@ -116,7 +117,14 @@ fn what_the_other_refuses_is_read_all_the_same() {
     assert!(refused(&frame));
     let message = received(&frame);
     assert_eq!((message.source.value.as_str(), message.destination.value.len()), ("Caf?", 20));
-    assert_eq!((message.octets.as_slice(), message.schedule), (&b"Hi"[..], None));
+    assert_eq!((message.octets.as_slice(), message.schedule), (&b"Hi"[..], Some(Moment::Unreadable)));
+    // One without tenths and offset is read, though the codec does not take it.
+    let body = b"\0\x05\0A\0\x01\x013161\0\0\0\x00261122090558\0soon\0\0\0\0\0\x02Hi";
+    let frame = request(5, 1, body);
+    assert!(refused(&frame));
+    let message = received(&frame);
+    assert_eq!(message.schedule, Some(Moment::Absolute(1_795_338_358_000_000)));
+    assert_eq!((message.validity, message.octets.as_slice()), (Some(Moment::Unreadable), &b"Hi"[..]));
 }
 
 #[test]

@@ -315,12 +315,68 @@ fn unbinding_waits_for_what_is_unanswered() {
 #[test]
 fn the_other_side_may_unbind() {
     let mut session = bound();
-    session.submit(4, &message(), 0).unwrap();
-    Frame::take(&mut session);
     session.received(&request(6, 9, b""), 0);
     let frames = Frame::take(&mut session);
     assert_eq!((frames[0].command, frames[0].sequence), (0x8000_0006, 9));
-    assert_eq!(ended(&drain(&mut session)), Some((End::UnboundByPeer, &[4][..])));
+    assert_eq!(ended(&drain(&mut session)), Some((End::UnboundByPeer, &[][..])));
+
+    // What it has is waited for, and the unbind answered last; or closed, or after the time that an answer may take.
+    for end in ["answer", "time", "close"] {
+        let mut session = bound();
+        session.submit(4, &message(), 0).unwrap();
+        Frame::take(&mut session);
+        session.received(&request(6, 9, b""), 0);
+        assert!(session.output().is_empty() && session.free() == 0 && !session.is_ended());
+        let in_doubt: &[u32] = match end {
+            "answer" => {
+                session.received(&respond(4, 0, BOUND, b"id\0"), 1);
+                &[]
+            }
+            "time" => {
+                session.tick(10 * SECOND);
+                &[]
+            }
+            _ => {
+                session.closed();
+                &[4]
+            }
+        };
+        let frames = Frame::take(&mut session);
+        assert_eq!(
+            frames.iter().map(|it| it.command).collect::<Vec<_>>(),
+            [0x8000_0006][..in_doubt.is_empty().into()]
+        );
+        assert_eq!(ended(&drain(&mut session)), Some((End::UnboundByPeer, in_doubt)), "{end}");
+    }
+}
+
+#[test]
+fn what_came_before_an_unbind_is_answered_before_it() {
+    let (_, mut session) = pair(options());
+    session.deliver(1, &message(), 0).unwrap();
+    Frame::take(&mut session);
+    let mut submit = deliver(4, b"one");
+    submit[7] = 4;
+    session.received(&[submit, request(6, 9, b"")].concat(), 0);
+    let events = drain(&mut session);
+    let [Event::Received { handle, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert!(session.output().is_empty(), "the message comes first");
+    assert!(session.accept(*handle, "id"));
+    session.tick(0);
+    let frames = Frame::take(&mut session);
+    assert_eq!(frames.iter().map(|it| it.command).collect::<Vec<_>>(), [0x8000_0004, 0x8000_0006]);
+    // Who leaves does not say any more whether it has what was delivered.
+    assert_eq!(ended(&drain(&mut session)), Some((End::UnboundByPeer, &[1][..])));
+}
+
+#[test]
+fn a_stranger_cannot_make_it_keep_much() {
+    let mut session = smsc();
+    session.received(&[0, 0, 4, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1], 0);
+    assert_eq!(ended(&drain(&mut session)), Some((End::Framing { length: 1_025 }, &[][..])));
+    let (_, mut session) = pair(options());
+    session.received(&[0, 1, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1], 0);
+    assert!(!session.is_ended(), "a long message of somebody who is bound");
 }
 
 #[test]
