@@ -6,6 +6,11 @@
 ALTER TABLE access_key ADD COLUMN subject TEXT;
 ALTER TABLE access_key ADD COLUMN expires BIGINT;
 CREATE INDEX access_key_by_expiry ON access_key (expires) WHERE expires IS NOT NULL;
+CREATE INDEX access_key_for ON access_key (account, role, subject) WHERE revoked IS NULL;
+CREATE INDEX access_key_replaced ON access_key (revoked) WHERE revoked IS NOT NULL AND role = 'channel';
+
+CREATE INDEX transfer_credit ON transfer (root, credit, id) WHERE reason = 'credit';
+CREATE INDEX callback_event ON callback (root, account, message) WHERE kind = 'event';
 
 ALTER TABLE partner ADD COLUMN token_sign_in BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE partner ADD COLUMN clients_by_email BOOLEAN NOT NULL DEFAULT TRUE;
@@ -72,6 +77,7 @@ CREATE TABLE business (
     PRIMARY KEY (root, id)
 );
 CREATE UNIQUE INDEX business_by_external ON business (root, external);
+CREATE INDEX business_by_owner ON business (root, owner) WHERE owner IS NOT NULL;
 
 -- Numbers that are being shared: a request makes one row, however often it is repeated; what comes of it is made later.
 CREATE TABLE sharing (
@@ -88,7 +94,8 @@ CREATE TABLE sharing (
     created BIGINT NOT NULL,
     PRIMARY KEY (root, business, number)
 );
-CREATE INDEX sharing_due ON sharing (due) WHERE open;
+CREATE INDEX sharing_due ON sharing (transport, due) WHERE open;
+CREATE INDEX sharing_by_account ON sharing (root, account) WHERE open;
 
 -- What a message goes out by and comes in by. next is when its life cycle goes on by itself; 0 never.
 CREATE TABLE channel (
@@ -105,7 +112,7 @@ CREATE TABLE channel (
     app BIGINT NOT NULL,
     permitted BOOLEAN NOT NULL,
     quality TEXT,
-    tier TEXT,
+    reach BIGINT,
     billed BIGINT,
     cancelled BIGINT,
     terminated BIGINT,
@@ -119,7 +126,8 @@ CREATE TABLE channel (
 );
 CREATE UNIQUE INDEX channel_by_external ON channel (root, business, external);
 CREATE INDEX channel_by_account ON channel (root, account);
-CREATE INDEX channel_by_number ON channel (transport, external);
+-- Across all tenants: what comes in for a number is one account's.
+CREATE UNIQUE INDEX channel_by_number ON channel (transport, external) WHERE terminated IS NULL;
 CREATE INDEX channel_next ON channel (next) WHERE next > 0;
 
 CREATE TABLE template (
@@ -133,7 +141,7 @@ CREATE TABLE template (
     category TEXT NOT NULL,
     components TEXT NOT NULL,
     status TEXT NOT NULL,
-    rejected TEXT,
+    fault TEXT,
     next BIGINT NOT NULL,
     created BIGINT NOT NULL,
     modified BIGINT NOT NULL,
@@ -247,3 +255,4 @@ CREATE TABLE channel_media (
     PRIMARY KEY (root, account, id)
 );
 CREATE INDEX channel_media_by_age ON channel_media (created);
+CREATE INDEX channel_media_by_account ON channel_media (root, account, created);

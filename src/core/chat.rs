@@ -118,6 +118,24 @@ pub struct New {
     pub category: Category,
     /// See [`Chat::content`].
     pub content: String,
+    /// What it costs.
+    pub quote: Quote,
+}
+
+/// What a message costs: asked for before the unit that accepts it, and kept from then on.
+#[derive(Debug, Clone, Copy)]
+pub struct Quote {
+    /// The account.
+    pub price: Amount,
+    /// Its partner.
+    pub cost: Amount,
+}
+
+/// What a message of a category to a number costs an account and its partner.
+pub async fn quote(rx: &mut Rx, (scope, category, to): &(Scope, Category, Msisdn)) -> Result<Quote> {
+    let partner = Scope { root: scope.root, account: scope.root };
+    let price = usage::price(rx, *scope, *category, *to).await?;
+    Ok(Quote { price, cost: usage::price(rx, partner, *category, *to).await? })
 }
 
 /// A message that its transport has not taken is given up after this time.
@@ -129,9 +147,7 @@ pub async fn accept(tx: &mut Tx, new: &New) -> Result<ChatId> {
     if view.channel.scope != new.scope || !view.channel.is_running() {
         return Err(Error::NotFound(Noun::Channel));
     }
-    let partner = Scope { root: new.scope.root, account: new.scope.root };
-    let price = usage::price(tx, new.scope, new.category, new.to).await?;
-    let cost = usage::price(tx, partner, new.category, new.to).await?;
+    let Quote { price, cost } = new.quote;
     let currency = view.client.account.currency;
     // All tenants: the outbox is the transport's; the row says whose it is.
     let (id, part, now): (ChatId, ChatId, Timestamp) = (tx.id(), tx.id(), tx.now());
@@ -239,13 +255,19 @@ pub fn lane(transport: TransportId) -> Lane {
 /// Parts that one unit hands over or finishes.
 pub const BATCH: i64 = 64;
 
-/// Marks what waits for a transport and hands it over; nothing if another process has the lane. What belongs to a suspended
-/// account waits on.
+/// Another process has the lane: whoever believed to have it begins anew.
+async fn on_shift(tx: &mut Tx, transport: TransportId, holder: Holder) -> Result<()> {
+    if lease::take(tx, &(lane(transport), holder)).await? {
+        Ok(())
+    } else {
+        Err(Error::Unavailable("another process has the lane".into()))
+    }
+}
+
+/// Marks what waits for a transport and hands it over. What belongs to a suspended account waits on.
 pub async fn claim(tx: &mut Tx, (transport, holder): &(TransportId, Holder)) -> Result<Vec<Part>> {
     // All tenants: a transport's lane is everybody's; the row says whose it is.
-    if !lease::take(tx, &(lane(*transport), *holder)).await? {
-        return Ok(Vec::new());
-    }
+    on_shift(tx, *transport, *holder).await?;
     let now: Timestamp = tx.now();
     let ids: Vec<ChatId> = tx
         .all(
@@ -383,15 +405,15 @@ async fn change(
     reference: Option<&String>,
     dialect: Dialect,
 ) -> Result<()> {
-    let before: Option<(Status, Option<i64>)> = tx
+    let before: Option<(Status,)> = tx
         .maybe(
             sql!(
-                "SELECT status, error FROM channel_message WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"
+                "SELECT status FROM channel_message WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"
             ),
             &[&scope.root, &scope.account, &id],
         )
         .await?;
-    let Some((before, _)) = before else { return Ok(()) };
+    let Some((before,)) = before else { return Ok(()) };
     if before.stage() >= status.stage() {
         return Ok(());
     }
@@ -570,9 +592,7 @@ pub async fn received(tx: &mut Tx, (received, dialect): &(Received, Dialect)) ->
 /// Takes back what a process that is gone had marked for a transport that lives in its process: it never left.
 pub async fn take_back(tx: &mut Tx, (transport, holder): &(TransportId, Holder)) -> Result<u64> {
     // All tenants: a transport's lane is everybody's.
-    if !lease::take(tx, &(lane(*transport), *holder)).await? {
-        return Err(Error::Unavailable("another process has the lane".into()));
-    }
+    on_shift(tx, *transport, *holder).await?;
     Ok(tx
         .exec(
             sql!(
@@ -612,6 +632,28 @@ pub async fn expire(tx: &mut Tx, dialect: &Dialect) -> Result<bool> {
     }
     settlement.apply(tx).await?;
     Ok(!old.is_empty())
+}
+
+/// Messages whose content one unit removes.
+const FORGOTTEN_MAX: i64 = 200;
+
+/// Removes what an account's messages of a stretch of ids say; answers whether there may be more.
+pub(super) async fn forget_contents(
+    tx: &mut Tx,
+    scope: Scope,
+    (begin, end): ([u8; 16], [u8; 16]),
+) -> Result<bool> {
+    let emptied = tx
+        .exec(
+            sql!(
+                "UPDATE channel_message SET content = '' WHERE root = $1 AND account = $2 AND id IN (
+                     SELECT id FROM channel_message WHERE root = $1 AND account = $2 AND id >= $3 AND id < $4
+                     AND content <> '' AND status <> 'accepted' ORDER BY id LIMIT $5)"
+            ),
+            &[&scope.root, &scope.account, &begin, &end, &FORGOTTEN_MAX],
+        )
+        .await?;
+    Ok(emptied >= FORGOTTEN_MAX.unsigned_abs())
 }
 
 /// How a channel looks to whoever holds its key.

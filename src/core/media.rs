@@ -39,8 +39,17 @@ pub struct New {
     pub channel: String,
     /// Its media type.
     pub kind: String,
+    /// The SHA-256 of its bytes, made before the unit: they may be many.
+    pub hash: [u8; 32],
     /// Its bytes.
     pub content: Vec<u8>,
+}
+
+impl New {
+    /// A file of a channel.
+    pub fn of((scope, channel): (Scope, String), kind: String, content: Vec<u8>) -> New {
+        New { scope, channel, kind, hash: Sha256::digest(&content).into(), content }
+    }
 }
 
 /// Keeps a file and answers its id.
@@ -49,7 +58,6 @@ pub async fn store(tx: &mut Tx, new: &New) -> Result<String> {
     let mut bytes = [0; ID_DIGITS];
     tx.random(&mut bytes);
     let id: String = bytes.iter().map(|byte| char::from(b'0' + byte % 10)).collect();
-    let hash: [u8; 32] = Sha256::digest(&new.content).into();
     let length = i64::try_from(new.content.len()).unwrap_or(i64::MAX);
     let kept = tx
         .exec(
@@ -63,7 +71,7 @@ pub async fn store(tx: &mut Tx, new: &New) -> Result<String> {
                 &id,
                 &new.channel,
                 &new.kind,
-                &hash,
+                &new.hash,
                 &length,
                 &new.content,
                 &now,
@@ -109,6 +117,20 @@ pub async fn delete(tx: &mut Tx, (scope, channel, id): &(Scope, String, String))
         )
         .await?;
     if gone == 0 { Err(Error::NotFound(Noun::Media)) } else { Ok(()) }
+}
+
+/// Removes an account's files that are older than it keeps texts; answers whether there may be more.
+pub(super) async fn forget_before(tx: &mut Tx, scope: Scope, before: Timestamp) -> Result<bool> {
+    let gone = tx
+        .exec(
+            sql!(
+                "DELETE FROM channel_media WHERE root = $1 AND account = $2 AND id IN (SELECT id FROM channel_media
+                     WHERE root = $1 AND account = $2 AND created < $3 ORDER BY created LIMIT $4)"
+            ),
+            &[&scope.root, &scope.account, &before, &FORGOTTEN_MAX],
+        )
+        .await?;
+    Ok(gone >= FORGOTTEN_MAX.unsigned_abs())
 }
 
 /// Removes files that are old; answers whether there may be more.

@@ -83,7 +83,7 @@ impl Tasks {
         running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
         running.spawn(grow::run(store.clone(), events, wake.clone(), stopped.clone()));
         if duties.submit {
-            let post = post::Post { store: store.clone(), dialect: events, holder, begun: false };
+            let post = post::Post::new(store.clone(), clock.clone(), events, holder);
             running.spawn(post::run(post, wake.clone(), stopped.clone()));
             let means =
                 clerk::Means { store: store.clone(), clock: clock.clone(), wake: wake.clone(), holder };

@@ -43,6 +43,11 @@ impl Bucket {
         taken.map(|_| ()).map_err(|full_at| wait(full_at, rate, now_us, capacity))
     }
 
+    /// Gives back one that was taken.
+    pub fn give(&self, rate: Rate) {
+        self.full_at_us.fetch_sub(rate.each_us, Ordering::Relaxed);
+    }
+
     /// Whether there is one, without taking it.
     pub fn check(&self, rate: Rate, now_us: i64) -> Result<(), Duration> {
         let capacity = rate.each_us.saturating_mul(rate.burst);
@@ -73,6 +78,8 @@ mod tests {
         }
         assert_eq!(bucket.take(rate, start), Err(Duration::from_millis(20)));
         assert_eq!(bucket.check(rate, start), Err(Duration::from_millis(20)));
+        bucket.give(rate);
+        assert_eq!((bucket.take(rate, start), bucket.take(rate, start).is_err()), (Ok(()), true));
         assert_eq!(bucket.take(rate, start + 20_000), Ok(()));
         assert!(bucket.take(rate, start + 20_000).is_err());
         assert_eq!(bucket.check(rate, start + 2_000_000), Ok(()));

@@ -80,8 +80,9 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
     }
     let input = match fields.any("to") {
         Some(Value::String(to)) => to.clone(),
-        Some(Value::Number(to)) => to.to_string(),
-        _ => return Ok(Asked::Answer(wrong("to is required"))),
+        Some(Value::Number(to)) if to.is_u64() => to.to_string(),
+        None => return Ok(Asked::Answer(wrong("to is required"))),
+        Some(_) => return Ok(Asked::Answer(wrong("to is not a phone number"))),
     };
     let Ok(to) = Msisdn::parse(&input) else {
         return Ok(Asked::Answer(wrong("to is not a phone number")));
@@ -108,8 +109,12 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         match (content["id"].as_str(), content["link"].as_str()) {
             (Some(id), _) => {
                 let file = (caller.scope, caller.channel.clone(), id.to_owned());
-                if state.store.read(file, media::find).await.is_err() {
-                    return Ok(Asked::Answer(wrong("there is no media with this id")));
+                match state.store.read(file, media::find).await {
+                    Ok(_) => {}
+                    Err(Error::NotFound(_)) => {
+                        return Ok(Asked::Answer(wrong("there is no media with this id")));
+                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
             (None, Some(link)) if crate::core::partner::check_url(link).is_ok() && !link.is_empty() => {}
@@ -121,8 +126,12 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
             return Ok(Asked::Answer(wrong("template needs a name and language.code")));
         };
         let of = (caller.scope.root, found.business.id.clone());
-        let known = state.store.scan(of, template::list).await?;
-        let known = known.iter().find(|one| one.name == name && one.language == language);
+        let asked = (of, name.to_owned(), language.to_owned());
+        let known = match state.store.read(asked, template::named).await {
+            Ok(known) => Some(known),
+            Err(Error::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
         match known {
             Some(one) if one.status == template::Status::Approved => {
                 category = Category::parse(&one.category).unwrap_or(Category::Marketing);
@@ -146,6 +155,7 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
             "Message failed to send because more than 24 hours have passed since the customer last replied";
         return Ok(Asked::Answer(graph(StatusCode::BAD_REQUEST, 131_047, "Re-engagement message", words)));
     }
+    let quote = state.store.read((caller.scope, category, to), chat::quote).await?;
     let mut body = json!({"messaging_product": "whatsapp", "recipient_type": "individual",
         "to": to.to_string(), "type": kind});
     body[kind] = content.clone();
@@ -159,6 +169,7 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         kind: kind.to_owned(),
         category,
         content: body.to_string(),
+        quote,
     };
     Ok(Asked::Send(Box::new(new), input))
 }
