@@ -51,12 +51,15 @@ CREATE TABLE client (
 ) CLUSTERED;
 CREATE UNIQUE INDEX client_by_sign_up ON client (root, sign_up) WHERE sign_up IS NOT NULL;
 
--- Global: who carries channels.
+-- Global: who carries channels. settings are lines of name and value; token and secret are sealed.
 CREATE TABLE transport (
     id BIGINT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
-    preferred BOOLEAN NOT NULL
+    preferred BOOLEAN NOT NULL,
+    settings TEXT NOT NULL DEFAULT '',
+    token BYTEA,
+    secret BYTEA
 ) CLUSTERED;
 CREATE UNIQUE INDEX transport_by_name ON transport (name);
 INSERT INTO transport (id, name, kind, preferred) VALUES (1, 'simulated', 'simulated', TRUE);
@@ -119,6 +122,7 @@ CREATE TABLE channel (
     webhook_url TEXT,
     webhook_headers BYTEA,
     profile TEXT NOT NULL,
+    public_key TEXT,
     next BIGINT NOT NULL,
     created BIGINT NOT NULL,
     modified BIGINT NOT NULL,
@@ -242,6 +246,8 @@ CREATE INDEX channel_part_waiting ON channel_part (transport, due, id) WHERE mar
 CREATE UNIQUE INDEX channel_part_by_message ON channel_part (message);
 CREATE INDEX channel_part_by_expiry ON channel_part (expires);
 
+-- reference is what the network calls a file that was sent. One that came in is wanted from then on, and its message is told
+-- when it is here (wanted is 0).
 CREATE TABLE channel_media (
     root BIGINT NOT NULL,
     account BIGINT NOT NULL,
@@ -252,7 +258,13 @@ CREATE TABLE channel_media (
     length BIGINT NOT NULL,
     content BYTEA NOT NULL,
     created BIGINT NOT NULL,
+    reference TEXT,
+    wanted BIGINT NOT NULL DEFAULT 0,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    transport BIGINT,
+    message BYTEA,
     PRIMARY KEY (root, account, id)
 );
+CREATE INDEX channel_media_wanted ON channel_media (transport, wanted) WHERE wanted > 0;
 CREATE INDEX channel_media_by_age ON channel_media (created);
 CREATE INDEX channel_media_by_account ON channel_media (root, account, created);

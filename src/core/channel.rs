@@ -642,6 +642,28 @@ pub async fn set_profile(tx: &mut Tx, (scope, id, profile): &(Scope, String, Str
     if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
 }
 
+/// Keeps the key with which data of a channel's forms is encrypted.
+pub async fn set_public_key(tx: &mut Tx, (scope, id, key): &(Scope, String, String)) -> Result<()> {
+    let changed = tx
+        .exec(
+            sql!("UPDATE channel SET public_key = $4 WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id, key],
+        )
+        .await?;
+    if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+}
+
+/// The key with which data of a channel's forms is encrypted, if there is one.
+pub async fn public_key(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<String>> {
+    let found: Option<Option<String>> = rx
+        .maybe(
+            sql!("SELECT public_key FROM channel WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?;
+    Ok(found.flatten())
+}
+
 /// The headers that go with its calls, sealed.
 pub async fn own_headers(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<Vec<u8>>> {
     let found: Option<Option<Vec<u8>>> = rx

@@ -123,6 +123,8 @@ pub struct Open {
     pub phone: Option<Msisdn>,
     /// Who carries it.
     pub transport: TransportId,
+    /// When it was asked for.
+    pub created: Timestamp,
 }
 
 impl FromRow for Open {
@@ -135,6 +137,7 @@ impl FromRow for Open {
             plan: row.next()?,
             phone: row.next()?,
             transport: row.next()?,
+            created: row.next()?,
         })
     }
 }
@@ -149,7 +152,7 @@ pub async fn due(rx: &mut Rx, transport: &TransportId) -> Result<Vec<Open>> {
     Ok(rx
         .all(
             sql!(
-                "SELECT s.root, s.account, s.business, b.external, s.number, s.plan, s.phone, s.transport
+                "SELECT s.root, s.account, s.business, b.external, s.number, s.plan, s.phone, s.transport, s.created
                  FROM sharing s JOIN business b ON b.root = s.root AND b.id = s.business
                  WHERE s.open AND s.transport = $3 AND s.due <= $1 ORDER BY s.due, s.root, s.business, s.number LIMIT $2"
             ),
@@ -261,15 +264,16 @@ async fn make(tx: &mut Tx, found: &Found) -> Result<(Vec<String>, bool)> {
 
 /// Numbers of one business account.
 pub const NUMBERS_MAX: usize = 100;
-/// A request that could not be looked at waits for so long.
-const PUT_OFF_US: i64 = 30_000_000;
+/// A request that could not be looked at, or of whose numbers nothing is known yet, waits for at least and at most so long.
+const PUT_OFF_US: (i64, i64) = (10_000_000, 3_600_000_000);
 
-/// Has a request wait, so that others are not held up by it.
+/// Has a request wait, so that others are not held up by it: the longer the older it is.
 pub async fn put_off(tx: &mut Tx, open: &Open) -> Result<()> {
     let now: Timestamp = tx.now();
+    let wait = (now.0.saturating_sub(open.created.0) / 4).clamp(PUT_OFF_US.0, PUT_OFF_US.1);
     tx.put(
         sql!("UPDATE sharing SET due = $4 WHERE root = $1 AND business = $2 AND number = $3 AND open"),
-        &[&open.scope.root, &open.business, &open.number, &now.0.saturating_add(PUT_OFF_US)],
+        &[&open.scope.root, &open.business, &open.number, &now.0.saturating_add(wait)],
     )
     .await?;
     Ok(())
@@ -286,6 +290,7 @@ pub async fn complete_at_once(tx: &mut Tx, asked: &Request) -> Result<Option<Vec
         plan: asked.plan.clone(),
         phone: asked.phone,
         transport: transport::preferred(tx).await?,
+        created: tx.now(),
         business: business.id,
     };
     if open.transport != SIMULATED {

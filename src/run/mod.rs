@@ -9,6 +9,7 @@ pub mod deliver;
 pub mod egress;
 pub mod grow;
 mod http_carrier;
+mod http_transport;
 mod pace;
 pub mod post;
 mod rota;
@@ -87,6 +88,9 @@ impl Tasks {
             running.spawn(post::run(post, wake.clone(), stopped.clone()));
             let means =
                 clerk::Means { store: store.clone(), clock: clock.clone(), wake: wake.clone(), holder };
+            let office =
+                http_transport::Office { means: means.clone(), vault: vault.clone(), dialect: events };
+            running.spawn(http_transport::run(office, stopped.clone()));
             let office = submit::Office { means, vault: vault.clone() };
             running.spawn(submit::run(office, stopped.clone()));
         }

@@ -74,8 +74,7 @@ impl Post {
     /// One piece of work; whether there was any.
     pub async fn turn(&mut self) -> Result<bool> {
         self.keep().await?;
-        let lane = (SIMULATED, self.holder);
-        let parts = self.store.write(lane, chat::claim).await?;
+        let parts = self.store.write((SIMULATED, self.holder, chat::BATCH), chat::claim).await?;
         let did = !parts.is_empty();
         let replies: Vec<Received> = parts.iter().filter_map(reply).collect();
         let answers: Vec<(Part, Answer)> =
@@ -138,5 +137,6 @@ fn reply(part: &Part) -> Option<Received> {
         reference: format!("wamid.REPLY{}", part.chat.id),
         kind: "text".to_owned(),
         content: json!({"text": {"body": format!("Re: {quoted}")}, "type": "text"}).to_string(),
+        file: None,
     })
 }

@@ -18,6 +18,7 @@ mod origin;
 mod refusal;
 pub mod smpp;
 mod system;
+mod transport_reports;
 
 pub use client::Connection;
 pub use d360::EVENTS;
@@ -243,7 +244,9 @@ impl Service {
             alive: router(d360::messaging::alive()),
             onboarding: router(d360::onboarding()),
             absent: router(utoipa_axum::router::OpenApiRouter::new()),
-            system: router(system::routes().merge(carrier_reports::routes())),
+            system: router(
+                system::routes().merge(carrier_reports::routes()).merge(transport_reports::routes()),
+            ),
             state,
         }
     }
@@ -322,7 +325,8 @@ impl Service {
     ) -> Result<Response<Body>, Refusal> {
         let (router, scheme) = match surface {
             Surface::System => {
-                let body = if carrier_reports::is_called(parts.uri.path()) {
+                let path = parts.uri.path();
+                let body = if carrier_reports::is_called(path) || transport_reports::is_called(path) {
                     Body::from(self.buffer(&parts.headers, body).await?)
                 } else {
                     body

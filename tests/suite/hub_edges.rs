@@ -171,7 +171,7 @@ async fn a_process_that_loses_its_lane_takes_back_what_the_next_one_left() {
     // It stalls. The next one takes the lane and a message, and dies.
     app.clock.advance(Duration::from_secs(5));
     chats.text("31611112222").await;
-    let taken: Result<Vec<chat::Part>> = app.store.write((SIMULATED, next), chat::claim).await;
+    let taken: Result<Vec<chat::Part>> = app.store.write((SIMULATED, next, chat::BATCH), chat::claim).await;
     assert_eq!(taken.expect("the lane is free").len(), 1);
     assert!(matches!(first.turn().await, Err(Error::Unavailable(_))), "the lane is another's");
     app.clock.advance(Duration::from_secs(5));
@@ -291,4 +291,23 @@ async fn keys_that_were_replaced_are_forgotten() {
     assert_eq!(number(&chats.hub.app, all).await, 4);
     chats.hub.app.pass(Duration::from_hours(24 * 8)).await;
     assert_eq!(number(&chats.hub.app, all).await, 1);
+}
+
+#[tokio::test]
+async fn a_channel_keeps_its_public_key() {
+    let chats = Box::pin(Chats::new()).await;
+    let path = "/whatsapp_business_encryption";
+    assert_eq!(chats.call("GET", path).send().await.expect(200), json!({"data": []}));
+    let key = "-----BEGIN PUBLIC KEY-----\nMIIB+w==\n-----END PUBLIC KEY-----";
+    let form: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
+    let set = chats.call("POST", path).form(&format!("business_public_key={form}")).send().await.expect(200);
+    assert_eq!(set, json!({"success": true}));
+    assert_eq!(
+        chats.call("GET", &format!("/v1{path}")).send().await.expect(200)["data"][0]["business_public_key"],
+        key
+    );
+    for wrong in [json!({}), json!({"business_public_key": "x"}), json!({"business_public_key": 7})] {
+        chats.call("POST", path).json(&wrong).send().await.expect(400);
+    }
+    chats.hub.app.settle().await;
 }

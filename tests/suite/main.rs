@@ -34,6 +34,7 @@ mod hub_edges;
 mod hub_events;
 mod hub_onboarding;
 mod hub_people;
+mod hub_transport;
 mod hub_units;
 mod idempotency;
 mod inbound;

@@ -48,11 +48,11 @@ const MEDIA: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 const TEXT_MAX: usize = 4_096;
 
 /// The network's names for our messages: its own form around our id.
-fn wamid(id: ChatId) -> String {
+pub(in crate::wire) fn wamid(id: ChatId) -> String {
     format!("wamid.{}", STANDARD.encode(id.0))
 }
 
-#[cfg(test)]
+/// The id of such a name.
 fn of_wamid(text: &str) -> Option<ChatId> {
     let bytes = STANDARD.decode(text.strip_prefix("wamid.")?).ok()?;
     <[u8; 16]>::try_from(bytes).ok().map(ChatId::from)
@@ -162,6 +162,18 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
     if let Some(context) = fields.any("context") {
         body["context"] = context.clone();
     }
+    for path in ["/context/message_id", "/reaction/message_id"] {
+        if let Some(slot) = body.pointer_mut(path)
+            && let Some(id) = slot.as_str().and_then(of_wamid)
+        {
+            // Its owner knows it by our name, the network by its own.
+            match state.store.read((caller.scope, caller.channel.clone(), id), chat::find).await {
+                Ok(Chat { reference: Some(reference), .. }) => *slot = reference.into(),
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
     let new = New {
         scope: caller.scope,
         channel: caller.channel.clone(),
@@ -180,8 +192,13 @@ const WINDOW_CLOSED: i64 = 99_900_470;
 /// Marks a received message as read.
 async fn read(state: &Shared, caller: &ChannelCaller, message: &str) -> Result<Answer, Refusal> {
     let of = (caller.scope, caller.channel.clone(), message.to_owned());
-    match state.store.read(of, chat::by_reference).await {
-        Ok(_) => Ok(answer(StatusCode::OK, &json!({"success": true}))),
+    match state.store.write(of, chat::mark_read).await {
+        Ok(goes_out) => {
+            if goes_out {
+                state.wake.parts();
+            }
+            Ok(answer(StatusCode::OK, &json!({"success": true})))
+        }
         Err(Error::NotFound(_)) => Ok(wrong("there is no message with this id")),
         Err(error) => Err(error.into()),
     }
