@@ -35,7 +35,7 @@ pub(super) enum TransportCommand {
 pub(super) struct New {
     /// Letters, digits, dashes
     name: String,
-    /// What all paths of a WhatsApp Cloud API begin with, such as `https://graph.facebook.com/v21.0`
+    /// What all paths of the network's Cloud API begin with, such as `https://graph.facebook.com/v21.0`
     #[arg(long, value_name = "URL")]
     http: String,
     /// The environment variable that holds the token by which it knows us

@@ -236,44 +236,41 @@ pub struct Fetched {
 pub async fn fetched(tx: &mut Tx, fetched: &Fetched) -> Result<()> {
     let Wanted { scope, channel, id, message } = &fetched.wanted;
     let now: Timestamp = tx.now();
-    let done = match &fetched.file {
-        Some((kind, hash, content)) => {
-            let length = i64::try_from(content.len()).unwrap_or(i64::MAX);
-            tx.exec(
+    let done = if let Some((kind, hash, content)) = &fetched.file {
+        let length = i64::try_from(content.len()).unwrap_or(i64::MAX);
+        tx.exec(
+            sql!(
+                "UPDATE channel_media SET kind = $4, hash = $5, length = $6, content = $7, reference = id, wanted = 0
+                 WHERE root = $1 AND account = $2 AND id = $3 AND wanted > 0"
+            ),
+            &[&scope.root, &scope.account, id, kind, hash, &length, content],
+        )
+        .await?
+    } else {
+        let tried: Option<i64> = tx
+            .maybe(
                 sql!(
-                    "UPDATE channel_media SET kind = $4, hash = $5, length = $6, content = $7, reference = id, wanted = 0
-                     WHERE root = $1 AND account = $2 AND id = $3 AND wanted > 0"
+                    "UPDATE channel_media SET attempts = attempts + 1
+                     WHERE root = $1 AND account = $2 AND id = $3 AND wanted > 0 RETURNING attempts"
                 ),
-                &[&scope.root, &scope.account, id, kind, hash, &length, content],
-            )
-            .await?
-        }
-        None => {
-            let tried: Option<i64> = tx
-                .maybe(
-                    sql!(
-                        "UPDATE channel_media SET attempts = attempts + 1
-                         WHERE root = $1 AND account = $2 AND id = $3 AND wanted > 0 RETURNING attempts"
-                    ),
-                    &[&scope.root, &scope.account, id],
-                )
-                .await?;
-            let Some(tried) = tried else { return Ok(()) };
-            let wait = usize::try_from(tried - 1).ok().and_then(|tried| SCHEDULE.get(tried));
-            if let Some(seconds) = wait {
-                tx.put(
-                    sql!("UPDATE channel_media SET wanted = $4 WHERE root = $1 AND account = $2 AND id = $3"),
-                    &[&scope.root, &scope.account, id, &now.0.saturating_add(seconds * 1_000_000)],
-                )
-                .await?;
-                return Ok(());
-            }
-            tx.exec(
-                sql!("DELETE FROM channel_media WHERE root = $1 AND account = $2 AND id = $3 AND wanted > 0"),
                 &[&scope.root, &scope.account, id],
             )
-            .await?
+            .await?;
+        let Some(tried) = tried else { return Ok(()) };
+        let wait = usize::try_from(tried - 1).ok().and_then(|tried| SCHEDULE.get(tried));
+        if let Some(seconds) = wait {
+            tx.put(
+                sql!("UPDATE channel_media SET wanted = $4 WHERE root = $1 AND account = $2 AND id = $3"),
+                &[&scope.root, &scope.account, id, &now.0.saturating_add(seconds * 1_000_000)],
+            )
+            .await?;
+            return Ok(());
         }
+        tx.exec(
+            sql!("DELETE FROM channel_media WHERE root = $1 AND account = $2 AND id = $3 AND wanted > 0"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?
     };
     if done == 1 {
         chat::tell(tx, &(*scope, channel.clone(), *message), fetched.dialect).await?;

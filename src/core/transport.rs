@@ -75,7 +75,8 @@ impl Transport {
     }
 
     fn lines(&self) -> String {
-        self.settings.all().map(|(name, value)| format!("{name}={value}\n")).collect()
+        let lines: Vec<String> = self.settings.all().map(|(name, value)| format!("{name}={value}")).collect();
+        lines.join("\n")
     }
 }
 

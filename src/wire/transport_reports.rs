@@ -1,5 +1,5 @@
 //! What transports over HTTP tell: what has become of messages, and messages that came in. They call
-//! `/_transport/NAME/TOKEN` on any process that serves the API, in the form of the WhatsApp Cloud API's webhooks
+//! `/_transport/NAME/TOKEN` on any process that serves the API, in the form of Meta's Cloud API
 //! (docs/spec/33-360-messaging.md section 4): a GET with `hub.challenge` when the URL is given to them, then POSTs, signed by
 //! `X-Hub-Signature-256` with the application's secret.
 //!

@@ -1,4 +1,4 @@
-//! Channels that a network carries: the real server and an endpoint that speaks as the WhatsApp Cloud API does (Meta's
+//! Channels that a network carries: the real server and an endpoint that speaks as Meta's Cloud API does (its
 //! documentation of version 21), from the numbers that were shared to the statuses that are told, with what goes wrong
 //! between the two.
 

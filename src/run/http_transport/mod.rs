@@ -415,16 +415,13 @@ impl Line {
         let did = !due.is_empty();
         for open in due {
             let numbers = self.numbers(&open).await.filter(|numbers| !numbers.is_empty());
-            match numbers {
-                Some(numbers) => {
-                    let found = Found { open, numbers, permitted: true, dialect: self.dialect };
-                    store.write(found, sharing::complete).await?;
-                    self.means.wake.callbacks();
-                }
-                None => {
-                    let put_off: Result<()> = store.write(open, sharing::put_off).await;
-                    put_off?;
-                }
+            if let Some(numbers) = numbers {
+                let found = Found { open, numbers, permitted: true, dialect: self.dialect };
+                store.write(found, sharing::complete).await?;
+                self.means.wake.callbacks();
+            } else {
+                let put_off: Result<()> = store.write(open, sharing::put_off).await;
+                put_off?;
             }
         }
         Ok(did)

@@ -1,4 +1,4 @@
-//! What is said to a network over HTTP and what its answers mean: the paths and bodies of the WhatsApp Cloud API, version 21
+//! What is said to a network over HTTP and what its answers mean: the paths and bodies of Meta's Cloud API, version 21
 //! and later. Here is nothing but making and reading; `mod.rs` sends.
 
 use crate::core::chat::{Answer as Said, Chat, Part};

@@ -125,30 +125,12 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         let (Some(name), Some(language)) = (name, language) else {
             return Ok(Asked::Answer(wrong("template needs a name and language.code")));
         };
-        let of = (caller.scope.root, found.business.id.clone());
-        let asked = (of, name.to_owned(), language.to_owned());
-        let known = match state.store.read(asked, template::named).await {
-            Ok(known) => Some(known),
-            Err(Error::NotFound(_)) => None,
-            Err(error) => return Err(error.into()),
+        let Some(known) = category_of(state, &found, name, language).await? else {
+            let details = format!("template name ({name}) does not exist in {language}");
+            let words = "Template name does not exist in the translation";
+            return Ok(Asked::Answer(graph(StatusCode::NOT_FOUND, 132_001, words, &details)));
         };
-        match known {
-            Some(one) if one.status == template::Status::Approved => {
-                category = Category::parse(&one.category).unwrap_or(Category::Marketing);
-            }
-            // Another transport's network knows templates of its own.
-            _ if found.channel.transport != SIMULATED => category = Category::Marketing,
-            _ => {
-                let details = format!("template name ({name}) does not exist in {language}");
-                let refused = graph(
-                    StatusCode::NOT_FOUND,
-                    132_001,
-                    "Template name does not exist in the translation",
-                    &details,
-                );
-                return Ok(Asked::Answer(refused));
-            }
-        }
+        category = known;
     }
     if kind != "template" && to.0 / 1_000 == WINDOW_CLOSED {
         let words =
@@ -162,18 +144,7 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
     if let Some(context) = fields.any("context") {
         body["context"] = context.clone();
     }
-    for path in ["/context/message_id", "/reaction/message_id"] {
-        if let Some(slot) = body.pointer_mut(path)
-            && let Some(id) = slot.as_str().and_then(of_wamid)
-        {
-            // Its owner knows it by our name, the network by its own.
-            match state.store.read((caller.scope, caller.channel.clone(), id), chat::find).await {
-                Ok(Chat { reference: Some(reference), .. }) => *slot = reference.into(),
-                Ok(_) | Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
+    name_theirs(state, caller, &mut body).await?;
     let new = New {
         scope: caller.scope,
         channel: caller.channel.clone(),
@@ -184,6 +155,42 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         quote,
     };
     Ok(Asked::Send(Box::new(new), input))
+}
+
+/// What a template costs as; `None` if it cannot be sent.
+async fn category_of(
+    state: &Shared,
+    view: &View,
+    name: &str,
+    language: &str,
+) -> Result<Option<Category>, Refusal> {
+    let of = (view.channel.scope.root, view.business.id.clone());
+    let asked = (of, name.to_owned(), language.to_owned());
+    match state.store.read(asked, template::named).await {
+        Ok(one) if one.status == template::Status::Approved => {
+            Ok(Some(Category::parse(&one.category).unwrap_or(Category::Marketing)))
+        }
+        // Another transport's network knows templates of its own.
+        Ok(_) | Err(Error::NotFound(_)) if view.channel.transport != SIMULATED => {
+            Ok(Some(Category::Marketing))
+        }
+        Ok(_) | Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where a message is about another one of ours, calls that by the name that the network knows: its owner knows it by ours.
+async fn name_theirs(state: &Shared, caller: &ChannelCaller, body: &mut Value) -> Result<(), Refusal> {
+    for path in ["/context/message_id", "/reaction/message_id"] {
+        let Some(slot) = body.pointer_mut(path) else { continue };
+        let Some(id) = slot.as_str().and_then(of_wamid) else { continue };
+        match state.store.read((caller.scope, caller.channel.clone(), id), chat::find).await {
+            Ok(Chat { reference: Some(reference), .. }) => *slot = reference.into(),
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Numbers for which the 24 hours are over: 99900 470 and any three digits (docs/simulated-carrier.md).
