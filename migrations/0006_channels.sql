@@ -6,6 +6,11 @@
 ALTER TABLE access_key ADD COLUMN subject TEXT;
 ALTER TABLE access_key ADD COLUMN expires BIGINT;
 CREATE INDEX access_key_by_expiry ON access_key (expires) WHERE expires IS NOT NULL;
+CREATE INDEX access_key_for ON access_key (account, role, subject) WHERE revoked IS NULL;
+CREATE INDEX access_key_replaced ON access_key (revoked) WHERE revoked IS NOT NULL AND role = 'channel';
+
+CREATE INDEX transfer_credit ON transfer (root, credit, id) WHERE reason = 'credit';
+CREATE INDEX callback_event ON callback (root, account, message) WHERE kind = 'event';
 
 ALTER TABLE partner ADD COLUMN token_sign_in BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE partner ADD COLUMN clients_by_email BOOLEAN NOT NULL DEFAULT TRUE;
@@ -46,12 +51,15 @@ CREATE TABLE client (
 ) CLUSTERED;
 CREATE UNIQUE INDEX client_by_sign_up ON client (root, sign_up) WHERE sign_up IS NOT NULL;
 
--- Global: who carries channels.
+-- Global: who carries channels. settings are lines of name and value; token and secret are sealed.
 CREATE TABLE transport (
     id BIGINT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
-    preferred BOOLEAN NOT NULL
+    preferred BOOLEAN NOT NULL,
+    settings TEXT NOT NULL DEFAULT '',
+    token BYTEA,
+    secret BYTEA
 ) CLUSTERED;
 CREATE UNIQUE INDEX transport_by_name ON transport (name);
 INSERT INTO transport (id, name, kind, preferred) VALUES (1, 'simulated', 'simulated', TRUE);
@@ -72,6 +80,7 @@ CREATE TABLE business (
     PRIMARY KEY (root, id)
 );
 CREATE UNIQUE INDEX business_by_external ON business (root, external);
+CREATE INDEX business_by_owner ON business (root, owner) WHERE owner IS NOT NULL;
 
 -- Numbers that are being shared: a request makes one row, however often it is repeated; what comes of it is made later.
 CREATE TABLE sharing (
@@ -88,7 +97,8 @@ CREATE TABLE sharing (
     created BIGINT NOT NULL,
     PRIMARY KEY (root, business, number)
 );
-CREATE INDEX sharing_due ON sharing (due) WHERE open;
+CREATE INDEX sharing_due ON sharing (transport, due) WHERE open;
+CREATE INDEX sharing_by_account ON sharing (root, account) WHERE open;
 
 -- What a message goes out by and comes in by. next is when its life cycle goes on by itself; 0 never.
 CREATE TABLE channel (
@@ -105,13 +115,14 @@ CREATE TABLE channel (
     app BIGINT NOT NULL,
     permitted BOOLEAN NOT NULL,
     quality TEXT,
-    tier TEXT,
+    reach BIGINT,
     billed BIGINT,
     cancelled BIGINT,
     terminated BIGINT,
     webhook_url TEXT,
     webhook_headers BYTEA,
     profile TEXT NOT NULL,
+    public_key TEXT,
     next BIGINT NOT NULL,
     created BIGINT NOT NULL,
     modified BIGINT NOT NULL,
@@ -119,7 +130,8 @@ CREATE TABLE channel (
 );
 CREATE UNIQUE INDEX channel_by_external ON channel (root, business, external);
 CREATE INDEX channel_by_account ON channel (root, account);
-CREATE INDEX channel_by_number ON channel (transport, external);
+-- Across all tenants: what comes in for a number is one account's.
+CREATE UNIQUE INDEX channel_by_number ON channel (transport, external) WHERE terminated IS NULL;
 CREATE INDEX channel_next ON channel (next) WHERE next > 0;
 
 CREATE TABLE template (
@@ -133,7 +145,7 @@ CREATE TABLE template (
     category TEXT NOT NULL,
     components TEXT NOT NULL,
     status TEXT NOT NULL,
-    rejected TEXT,
+    fault TEXT,
     next BIGINT NOT NULL,
     created BIGINT NOT NULL,
     modified BIGINT NOT NULL,
@@ -234,6 +246,8 @@ CREATE INDEX channel_part_waiting ON channel_part (transport, due, id) WHERE mar
 CREATE UNIQUE INDEX channel_part_by_message ON channel_part (message);
 CREATE INDEX channel_part_by_expiry ON channel_part (expires);
 
+-- reference is what the network calls a file that was sent. One that came in is wanted from then on, and its message is told
+-- when it is here (wanted is 0).
 CREATE TABLE channel_media (
     root BIGINT NOT NULL,
     account BIGINT NOT NULL,
@@ -244,6 +258,13 @@ CREATE TABLE channel_media (
     length BIGINT NOT NULL,
     content BYTEA NOT NULL,
     created BIGINT NOT NULL,
+    reference TEXT,
+    wanted BIGINT NOT NULL DEFAULT 0,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    transport BIGINT,
+    message BYTEA,
     PRIMARY KEY (root, account, id)
 );
+CREATE INDEX channel_media_wanted ON channel_media (transport, wanted) WHERE wanted > 0;
 CREATE INDEX channel_media_by_age ON channel_media (created);
+CREATE INDEX channel_media_by_account ON channel_media (root, account, created);

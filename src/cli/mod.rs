@@ -13,6 +13,7 @@ mod numbers;
 mod opt_outs;
 mod people;
 mod smpp_users;
+mod transports;
 mod webhooks;
 
 use crate::core::account::AccountId;
@@ -91,6 +92,9 @@ enum Command {
     /// Which carrier takes which number
     #[command(subcommand)]
     Route(carriers::RouteCommand),
+    /// Transports: who carries the messages of channels
+    #[command(subcommand)]
+    Transport(transports::TransportCommand),
     /// Numbers that phones write to, and what is known about any number
     #[command(subcommand)]
     Number(numbers::NumberCommand),
@@ -211,6 +215,10 @@ async fn run(settings: Settings, command: Command) -> Outcome {
             carriers::carrier(&installation, public_url, command).await
         }
         Command::Route(command) => carriers::route(&installation, command).await,
+        Command::Transport(command) => {
+            let public_url = settings.serve.public_url.clone();
+            transports::run(&installation, public_url, command).await
+        }
         Command::Number(command) => numbers::run(&installation, command).await,
         Command::OptOut(command) => opt_outs::run(&installation, command).await,
         Command::Webhook(command) => webhooks::run(&installation, command).await,

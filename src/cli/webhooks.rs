@@ -5,7 +5,7 @@ use crate::core::callback::CallbackId;
 use crate::core::callback_log::{self, Entry, Line, ReplaySome, Stretch, first_id};
 use crate::core::endpoint::{self, COUNTED_MAX, Endpoint};
 use crate::core::rendered::Rendered;
-use crate::core::{Result as CoreResult, Scope, Timestamp, account};
+use crate::core::{Result as CoreResult, Scope, Timestamp, account, event};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -85,7 +85,14 @@ pub(super) async fn run(installation: &Installation, command: WebhookCommand) ->
         WebhookCommand::Log(log) => show_log(installation, log).await?,
         WebhookCommand::Show { account_id: account, id, json } => {
             let scope = scope(installation, &account).await?;
-            show(&store.read((scope, callback_id(&id)?), callback_log::find).await?, json);
+            let id = callback_id(&id)?;
+            let mut entry = store.read((scope, id), callback_log::find).await?;
+            // What an event tells stands with it.
+            if let Some((_, body)) = store.read((scope, id), event::view).await? {
+                let url = entry.url.clone();
+                entry.rendered = Some(Rendered { url, body: Some(("application/json".to_owned(), body)) });
+            }
+            show(&entry, json);
         }
         WebhookCommand::Replay { account_id: account, id } => {
             let scope = scope(installation, &account).await?;

@@ -8,6 +8,7 @@ use super::key::{self, NewKey, Role};
 use super::ledger;
 use super::money::Currency;
 use super::partner;
+use super::person;
 use super::secret::{Place, SIGNING_KEY_CHARS, Secret, Vault};
 use super::terms;
 use super::{Code, Error, Noun, Page, Result, Scope, Timestamp, Violation};
@@ -381,6 +382,7 @@ pub async fn delete(tx: &mut Tx, id: &AccountId) -> Result<()> {
     if account.status == Status::Deleted {
         return Err(Error::NotFound(Noun::Account));
     }
+    person::remove_all(tx, account.scope()).await?;
     // In the order in which everybody locks: keys, what caches learn of, balances.
     key::revoke_all(tx, *id).await?;
     move_status(tx, *id, &[Status::Active, Status::Suspended], Status::Deleted).await?;

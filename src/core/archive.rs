@@ -4,7 +4,7 @@ use super::contact::{self, ContactId};
 use super::message::{COLUMNS, Direction, Format, Message, MessageId, ROWS_MAX, Status, count};
 use super::money::Currency;
 use super::phone::Msisdn;
-use super::{AccountId, Error, Listing, Noun, Page, Result, Scope, Timestamp, schedule};
+use super::{AccountId, Error, Listing, Noun, Page, Result, Scope, Timestamp, chat, event, media, schedule};
 use store::{Rx, Store, Tx, sql};
 
 /// A message with all its recipients.
@@ -323,7 +323,11 @@ pub async fn forget_bodies(tx: &mut Tx, (): &()) -> Result<bool> {
             &[&root, &account, &forgotten, &before, &FORGOTTEN_MAX],
         )
         .await?;
-    if emptied.max(emptied_later).max(cleared) < FORGOTTEN_MAX.unsigned_abs() {
+    let (scope, stretch) = (Scope { root, account }, (begin.0, end.0));
+    let of_channels = chat::forget_contents(tx, scope, stretch).await?
+        | media::forget_before(tx, scope, Timestamp(before)).await?
+        | event::forget_bodies(tx, scope, stretch).await?;
+    if emptied.max(emptied_later).max(cleared) < FORGOTTEN_MAX.unsigned_abs() && !of_channels {
         tx.put(
             sql!("UPDATE messaging SET forgotten = $3 WHERE root = $1 AND account = $2"),
             &[&root, &account, &before],

@@ -251,7 +251,7 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option
     let mut events = Vec::with_capacity(due.len());
     for one in &due {
         events.push(match one.kind {
-            Kind::Event => event::outgoing(tx, &one.scope, one.message).await?,
+            Kind::Event => event::outgoing(tx, &one.scope, one.message, &one.url).await?,
             _ => None,
         });
     }

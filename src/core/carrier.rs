@@ -80,8 +80,8 @@ impl Settings {
     }
 
     /// Refuses names that mean nothing.
-    pub(super) fn only(&self, kind: CarrierKind) -> std::result::Result<(), Violation> {
-        if self.0.keys().all(|name| kind.knows(name)) {
+    pub(super) fn only(&self, known: &[&str]) -> std::result::Result<(), Violation> {
+        if self.0.keys().all(|name| is_among(known, name)) {
             Ok(())
         } else {
             Err(Violation::new("setting", Code::Invalid))
@@ -106,6 +106,11 @@ pub struct Carrier {
     pub down: Option<Timestamp>,
 }
 
+/// Whether a name is one of these; one that ends with a dash stands for all that begin with it.
+fn is_among(known: &[&str], name: &str) -> bool {
+    known.iter().any(|known| name == *known || known.ends_with('-') && name.starts_with(known))
+}
+
 impl CarrierKind {
     /// The names of its settings; what ends with a dash begins names of the operator's own.
     pub fn settings(self) -> &'static [&'static str] {
@@ -118,7 +123,7 @@ impl CarrierKind {
 
     /// Whether it has a setting of this name.
     pub fn knows(self, name: &str) -> bool {
-        self.settings().iter().any(|known| name == *known || known.ends_with('-') && name.starts_with(known))
+        is_among(self.settings(), name)
     }
 }
 
@@ -131,7 +136,7 @@ impl Carrier {
     /// Checks the settings for what this kind knows.
     fn check(&self) -> std::result::Result<(), Violation> {
         match self.kind {
-            CarrierKind::Simulated => self.settings.only(self.kind),
+            CarrierKind::Simulated => self.settings.only(self.kind.settings()),
             CarrierKind::Smpp => SmppSettings::read(&self.settings).map(drop),
             CarrierKind::Http => HttpSettings::read(&self.settings).map(drop),
         }

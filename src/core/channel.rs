@@ -3,7 +3,7 @@
 //! A channel goes through its stages by itself: each step is a unit of its own that changes the row and tells the partner,
 //! so a step that is taken twice is told once.
 
-use super::account::{AccountId, ChildOf};
+use super::account::{self, AccountId, ChildOf};
 use super::business::{self, Business, Hook};
 use super::client::{self, Client};
 use super::event::{self, About, Dialect, Kind};
@@ -11,7 +11,7 @@ use super::key::{self, KeyId, NewKey, Role};
 use super::secret::{Place, Secret};
 use super::transport::TransportId;
 use super::words::words;
-use super::{Error, Noun, Result, Scope, Timestamp};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
 use crate::core::phone::Msisdn;
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -30,6 +30,21 @@ words! {
         Terminated = "terminated",
     }
 }
+
+words! {
+    /// What people think of what a channel sends.
+    Quality {
+        /// They like it.
+        High = "high",
+        /// Some do not.
+        Medium = "medium",
+        /// They complain.
+        Low = "low",
+    }
+}
+
+/// To how many people a day a new channel may write first.
+const REACH: i64 = 1_000;
 
 /// A channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +71,10 @@ pub struct Channel {
     pub app: i64,
     /// Whether its partner may make keys.
     pub permitted: bool,
-    /// What the network thinks of it.
-    pub quality: Option<String>,
-    /// To how many people it may write first.
-    pub tier: Option<String>,
+    /// What people think of what it sends.
+    pub quality: Option<Quality>,
+    /// To how many people a day it may write first.
+    pub reach: Option<i64>,
     /// Since when it is paid for.
     pub billed: Option<Timestamp>,
     /// When its end was asked for.
@@ -77,7 +92,7 @@ pub struct Channel {
 }
 
 const COLUMNS: &str = "h.id, h.root, h.account, h.business, h.external, h.msisdn, h.name, h.transport, h.stage, h.plan, h.app,
-    h.permitted, h.quality, h.tier, h.billed, h.cancelled, h.terminated, h.webhook_url, h.profile, h.created, h.modified";
+    h.permitted, h.quality, h.reach, h.billed, h.cancelled, h.terminated, h.webhook_url, h.profile, h.created, h.modified";
 
 impl FromRow for Channel {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
@@ -94,7 +109,7 @@ impl FromRow for Channel {
             app: row.next()?,
             permitted: row.next()?,
             quality: row.next()?,
-            tier: row.next()?,
+            reach: row.next()?,
             billed: row.next()?,
             cancelled: row.next()?,
             terminated: row.next()?,
@@ -139,17 +154,8 @@ const FROM: &str = " FROM channel h JOIN business b ON b.root = h.root AND b.id 
 /// Channels that are looked through at once.
 const LIST_MAX: i64 = 20_000;
 
-/// Which of a partner's channels; `None` for all.
-#[derive(Debug, Clone, Default)]
-pub struct Narrow {
-    /// The one with this id.
-    pub id: Option<String>,
-    /// Those of this client.
-    pub client: Option<AccountId>,
-}
-
-/// A partner's channels.
-pub async fn list(rx: &mut Rx, (partner, narrow): &(AccountId, Narrow)) -> Result<Vec<View>> {
+/// All channels of a partner.
+pub async fn list(rx: &mut Rx, partner: &AccountId) -> Result<Vec<View>> {
     let found = rx
         .all(
             sql!(
@@ -160,10 +166,29 @@ pub async fn list(rx: &mut Rx, (partner, narrow): &(AccountId, Narrow)) -> Resul
                 ", ",
                 client::COLUMNS,
                 FROM,
-                " AND (CAST($2 AS TEXT) IS NULL OR h.id = $2) AND (CAST($3 AS BIGINT) IS NULL OR h.account = $3)
-                 ORDER BY h.id LIMIT $4"
+                " ORDER BY h.id LIMIT $2"
             ),
-            &[partner, &narrow.id, &narrow.client, &LIST_MAX],
+            &[partner, &LIST_MAX],
+        )
+        .await?;
+    client::too_many(found)
+}
+
+/// All channels of one client.
+pub async fn list_of(rx: &mut Rx, scope: &Scope) -> Result<Vec<View>> {
+    let found = rx
+        .all(
+            sql!(
+                "SELECT ",
+                COLUMNS,
+                ", ",
+                business::COLUMNS,
+                ", ",
+                client::COLUMNS,
+                FROM,
+                " AND h.account = $2 ORDER BY h.id LIMIT $3"
+            ),
+            &[&scope.root, &scope.account, &LIST_MAX],
         )
         .await?;
     client::too_many(found)
@@ -242,11 +267,39 @@ pub(super) struct New<'a> {
 /// Applications have numbers of five and more digits.
 const APPS: i64 = 90_000;
 
-/// Makes a channel, or answers the id of the one that has this id at the network.
-pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>, dialect: Dialect) -> Result<String> {
+/// What came of asking for a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ensured {
+    /// It was made, with this id.
+    Made(String),
+    /// The business account has it already, with this id.
+    Known(String),
+    /// Somebody else has the number at this transport.
+    Taken,
+    /// There is none, and none may be made.
+    NoRoom,
+}
+
+/// Makes a channel if that is allowed, unless the business account has the one with this id at the network.
+pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>, may_make: bool, dialect: Dialect) -> Result<Ensured> {
     let now: Timestamp = tx.now();
     let scope = new.business.scope;
     for _ in 0..business::ID_TRIES {
+        let known: Option<String> = tx
+            .maybe(
+                sql!("SELECT id FROM channel WHERE root = $1 AND business = $2 AND external = $3"),
+                &[&scope.root, &new.business.id, &new.external],
+            )
+            .await?;
+        if let Some(known) = known {
+            return Ok(Ensured::Known(known));
+        }
+        if is_taken(tx, new.transport, new.external).await? {
+            return Ok(Ensured::Taken);
+        }
+        if !may_make {
+            return Ok(Ensured::NoRoom);
+        }
         let id = super::secret::alphanumeric(tx, business::ID_CHARS);
         let mut chance = [0; 8];
         tx.random(&mut chance);
@@ -255,8 +308,8 @@ pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>, dialect: Dialect) -> Resu
             .exec(
                 sql!(
                     "INSERT INTO channel (root, id, account, business, external, msisdn, name, transport, stage, plan, app,
-                     permitted, quality, tier, profile, next, created, modified)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'GREEN', 'TIER_1K', '{}', $13, $13, $13)
+                     permitted, quality, reach, profile, next, created, modified)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $15, '{}', $13, $13, $13)
                      ON CONFLICT DO NOTHING"
                 ),
                 &[
@@ -273,24 +326,31 @@ pub(super) async fn ensure(tx: &mut Tx, new: &New<'_>, dialect: Dialect) -> Resu
                     &app,
                     &new.permitted,
                     &now,
+                    &Quality::High,
+                    &REACH,
                 ],
             )
             .await?;
         if made == 1 {
             tell(tx, scope.root, &id, Kind::ChannelCreated, dialect).await?;
-            return Ok(id);
-        }
-        let known: Option<String> = tx
-            .maybe(
-                sql!("SELECT id FROM channel WHERE root = $1 AND business = $2 AND external = $3"),
-                &[&scope.root, &new.business.id, &new.external],
-            )
-            .await?;
-        if let Some(known) = known {
-            return Ok(known);
+            return Ok(Ensured::Made(id));
         }
     }
     Err(Error::Unavailable("no free id was found; try again".into()))
+}
+
+/// Whether a channel that has not ended has this id at the network, whosever it is.
+async fn is_taken(tx: &mut Tx, transport: TransportId, external: &str) -> Result<bool> {
+    // All tenants: a number is one account's.
+    let found: Option<bool> = tx
+        .maybe(
+            sql!(
+                "SELECT permitted FROM channel WHERE transport = $1 AND external = $2 AND terminated IS NULL"
+            ),
+            &[&transport, &external],
+        )
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Tells a channel's partner.
@@ -331,11 +391,12 @@ pub async fn advance(tx: &mut Tx, dialect: &Dialect) -> Result<bool> {
         let (billed, terminated) = (after == Stage::Live, after == Stage::Terminated);
         tx.put(
             sql!(
-                "UPDATE channel SET stage = $3, next = $4, modified = $5,
+                "UPDATE channel SET stage = $3, modified = $5,
+                 next = CASE WHEN $6 AND cancelled IS NOT NULL THEN cancelled + CAST($8 AS BIGINT) ELSE $4 END,
                  billed = CASE WHEN $6 THEN COALESCE(billed, $5) ELSE billed END,
                  terminated = CASE WHEN $7 THEN $5 ELSE terminated END WHERE root = $1 AND id = $2"
             ),
-            &[root, id, &after, &next, &now, &billed, &terminated],
+            &[root, id, &after, &next, &now, &billed, &terminated, &NOTICE_US],
         )
         .await?;
         let kind = match after {
@@ -402,9 +463,23 @@ pub async fn cancel(tx: &mut Tx, cancel: &Cancel) -> Result<View> {
     of_client(tx, of).await
 }
 
-/// Takes a channel's end back, before it or after.
+/// Takes a channel's end back, before it or after; refused if the client has as many channels as it may, or somebody else
+/// has the number by now.
 pub async fn reactivate(tx: &mut Tx, (of, dialect): &(Of, Dialect)) -> Result<View> {
-    of_client(tx, of).await?;
+    // The number of channels is counted behind this lock.
+    account::lock(tx, &of.client.child).await.map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(Noun::Client),
+        other => other,
+    })?;
+    let View { channel, client, .. } = of_client(tx, of).await?;
+    if channel.terminated.is_some() {
+        if is_taken(tx, channel.transport, &channel.external).await? {
+            return Err(Violation::new("number", Code::Taken).into());
+        }
+        if count(tx, channel.scope).await? >= client.channels_max {
+            return Err(Error::Forbidden);
+        }
+    }
     let now: Timestamp = tx.now();
     let root = of.client.partner;
     let revived = tx
@@ -446,15 +521,15 @@ pub async fn permit(tx: &mut Tx, permit: &Permit) -> Result<Vec<String>> {
     let mut changed = Vec::new();
     for (id, on) in all {
         let done = tx
-            .maybe::<(Stage, bool)>(
+            .maybe::<(Stage,)>(
                 sql!(
                     "UPDATE channel SET permitted = $4, modified = $5
-                     WHERE root = $1 AND account = $2 AND id = $3 AND permitted <> $4 RETURNING stage, permitted"
+                     WHERE root = $1 AND account = $2 AND id = $3 AND permitted <> $4 RETURNING stage"
                 ),
                 &[&partner, &child, &id, &on, &now],
             )
             .await?;
-        let Some((stage, _)) = done else { continue };
+        let Some((stage,)) = done else { continue };
         if !on {
             key::revoke_for(tx, child, Role::Channel, Some(&id)).await?;
             tell(tx, partner, &id, Kind::PermissionRevoked, permit.dialect).await?;
@@ -529,25 +604,27 @@ pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<()> {
     if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
 }
 
-/// The headers that go with a channel's callbacks, sealed: its own if it has a URL of its own, else its business account's.
-pub async fn hook_headers(rx: &mut Rx, scope: &Scope, id: &str) -> Result<Option<(Place, Vec<u8>)>> {
-    type Row = (bool, Option<Vec<u8>>, String, Option<Vec<u8>>);
+/// The URL of a channel's callbacks and the headers that go with it, sealed: its own if it has a URL of its own, else its
+/// business account's.
+pub(super) async fn hook_headers(
+    rx: &mut Rx,
+    scope: &Scope,
+    id: &str,
+) -> Result<Option<(String, Place, Vec<u8>)>> {
+    type Row = (Option<String>, Option<Vec<u8>>, String, Option<String>, Option<Vec<u8>>);
     let found: Option<Row> = rx
         .maybe(
             sql!(
-                "SELECT h.webhook_url IS NOT NULL, h.webhook_headers, b.id, b.webhook_headers FROM channel h
+                "SELECT h.webhook_url, h.webhook_headers, b.id, b.webhook_url, b.webhook_headers FROM channel h
                  JOIN business b ON b.root = h.root AND b.id = h.business
                  WHERE h.root = $1 AND h.account = $2 AND h.id = $3"
             ),
             &[&scope.root, &scope.account, &id],
         )
         .await?;
-    Ok(found.and_then(|(own, headers, business, its)| {
-        if own {
-            headers.map(|sealed| (business::place(*scope, id), sealed))
-        } else {
-            its.map(|sealed| (business::place(*scope, &business), sealed))
-        }
+    Ok(found.and_then(|(own, headers, business, its, its_headers)| match own {
+        Some(url) => headers.map(|sealed| (url, business::place(*scope, id), sealed)),
+        None => its.zip(its_headers).map(|(url, sealed)| (url, business::place(*scope, &business), sealed)),
     }))
 }
 
@@ -563,6 +640,28 @@ pub async fn set_profile(tx: &mut Tx, (scope, id, profile): &(Scope, String, Str
         )
         .await?;
     if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+}
+
+/// Keeps the key with which data of a channel's forms is encrypted.
+pub async fn set_public_key(tx: &mut Tx, (scope, id, key): &(Scope, String, String)) -> Result<()> {
+    let changed = tx
+        .exec(
+            sql!("UPDATE channel SET public_key = $4 WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id, key],
+        )
+        .await?;
+    if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+}
+
+/// The key with which data of a channel's forms is encrypted, if there is one.
+pub async fn public_key(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<String>> {
+    let found: Option<Option<String>> = rx
+        .maybe(
+            sql!("SELECT public_key FROM channel WHERE root = $1 AND account = $2 AND id = $3"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?;
+    Ok(found.flatten())
 }
 
 /// The headers that go with its calls, sealed.

@@ -7,9 +7,11 @@ use super::channel::{self, View};
 use super::event::{self, Dialect};
 use super::lease::{self, Holder, Lane};
 use super::ledger::{self, Charge, Settlement};
+use super::media;
 use super::money::{Amount, Currency};
 use super::phone::Msisdn;
-use super::transport::TransportId;
+use super::smpp_carrier::Doubt;
+use super::transport::{SIMULATED, TransportId};
 use super::usage::{self, Category};
 use super::words::words;
 use super::{AccountId, Error, Noun, Result, Scope, Timestamp};
@@ -118,6 +120,24 @@ pub struct New {
     pub category: Category,
     /// See [`Chat::content`].
     pub content: String,
+    /// What it costs.
+    pub quote: Quote,
+}
+
+/// What a message costs: asked for before the unit that accepts it, and kept from then on.
+#[derive(Debug, Clone, Copy)]
+pub struct Quote {
+    /// The account.
+    pub price: Amount,
+    /// Its partner.
+    pub cost: Amount,
+}
+
+/// What a message of a category to a number costs an account and its partner.
+pub async fn quote(rx: &mut Rx, (scope, category, to): &(Scope, Category, Msisdn)) -> Result<Quote> {
+    let partner = Scope { root: scope.root, account: scope.root };
+    let price = usage::price(rx, *scope, *category, *to).await?;
+    Ok(Quote { price, cost: usage::price(rx, partner, *category, *to).await? })
 }
 
 /// A message that its transport has not taken is given up after this time.
@@ -129,9 +149,7 @@ pub async fn accept(tx: &mut Tx, new: &New) -> Result<ChatId> {
     if view.channel.scope != new.scope || !view.channel.is_running() {
         return Err(Error::NotFound(Noun::Channel));
     }
-    let partner = Scope { root: new.scope.root, account: new.scope.root };
-    let price = usage::price(tx, new.scope, new.category, new.to).await?;
-    let cost = usage::price(tx, partner, new.category, new.to).await?;
+    let Quote { price, cost } = new.quote;
     let currency = view.client.account.currency;
     // All tenants: the outbox is the transport's; the row says whose it is.
     let (id, part, now): (ChatId, ChatId, Timestamp) = (tx.id(), tx.id(), tx.now());
@@ -211,6 +229,59 @@ pub async fn by_reference(
     .ok_or(Error::NotFound(Noun::Message))
 }
 
+/// Notes that a message that came in was read, and has its transport tell the network; `false` if it lives here and tells
+/// nobody.
+pub async fn mark_read(tx: &mut Tx, (scope, channel, reference): &(Scope, String, String)) -> Result<bool> {
+    let chat = by_reference(tx, &(*scope, channel.clone(), reference.clone())).await?;
+    let view = channel::find(tx, &(scope.root, channel.clone())).await?;
+    if chat.status != Status::Received {
+        return Err(Error::NotFound(Noun::Message));
+    }
+    if view.channel.transport == SIMULATED {
+        return Ok(false);
+    }
+    let (part, now): (ChatId, Timestamp) = (tx.id(), tx.now());
+    // It costs nothing, and stands in the outbox like a message: what goes out by a transport goes out one way.
+    tx.put(
+        sql!(
+            "INSERT INTO channel_part (transport, id, message, root, account, channel, currency, price, cost, marked, due,
+             attempts, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8, 0, $9) ON CONFLICT DO NOTHING"
+        ),
+        &[
+            &view.channel.transport,
+            &part,
+            &chat.id,
+            &scope.root,
+            &scope.account,
+            channel,
+            &view.client.account.currency,
+            &now,
+            &now.0.saturating_add(EXPIRES_US),
+        ],
+    )
+    .await?;
+    Ok(true)
+}
+
+/// The message that a transport knows by a name and that went out by one of its numbers.
+pub async fn sent_as(
+    rx: &mut Rx,
+    (transport, number, reference): &(TransportId, String, String),
+) -> Result<Chat> {
+    // All tenants: the network knows numbers and messages by its own names.
+    let of: Option<(AccountId, AccountId, String)> = rx
+        .maybe(
+            sql!(
+                "SELECT root, account, id FROM channel WHERE transport = $1 AND external = $2 AND terminated IS NULL"
+            ),
+            &[transport, number],
+        )
+        .await?;
+    let Some((root, account, channel)) = of else { return Err(Error::NotFound(Noun::Channel)) };
+    let found = by_reference(rx, &(Scope { root, account }, channel, reference.clone())).await?;
+    if found.status == Status::Received { Err(Error::NotFound(Noun::Message)) } else { Ok(found) }
+}
+
 /// What a transport is given.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -226,6 +297,8 @@ pub struct Part {
     pub from: String,
     /// Tries so far.
     pub attempts: i64,
+    /// When it was handed over.
+    pub marked: Timestamp,
 }
 
 /// The lane of a transport's outbox. Carriers' lanes begin with zeros, those of callbacks with a one.
@@ -239,13 +312,19 @@ pub fn lane(transport: TransportId) -> Lane {
 /// Parts that one unit hands over or finishes.
 pub const BATCH: i64 = 64;
 
-/// Marks what waits for a transport and hands it over; nothing if another process has the lane. What belongs to a suspended
-/// account waits on.
-pub async fn claim(tx: &mut Tx, (transport, holder): &(TransportId, Holder)) -> Result<Vec<Part>> {
-    // All tenants: a transport's lane is everybody's; the row says whose it is.
-    if !lease::take(tx, &(lane(*transport), *holder)).await? {
-        return Ok(Vec::new());
+/// Another process has the lane: whoever believed to have it begins anew.
+async fn on_shift(tx: &mut Tx, transport: TransportId, holder: Holder) -> Result<()> {
+    if lease::take(tx, &(lane(transport), holder)).await? {
+        Ok(())
+    } else {
+        Err(Error::Unavailable("another process has the lane".into()))
     }
+}
+
+/// Marks what waits for a transport and hands it over, at most [`BATCH`]. What belongs to a suspended account waits on.
+pub async fn claim(tx: &mut Tx, (transport, holder, most): &(TransportId, Holder, i64)) -> Result<Vec<Part>> {
+    // All tenants: a transport's lane is everybody's; the row says whose it is.
+    on_shift(tx, *transport, *holder).await?;
     let now: Timestamp = tx.now();
     let ids: Vec<ChatId> = tx
         .all(
@@ -254,7 +333,7 @@ pub async fn claim(tx: &mut Tx, (transport, holder): &(TransportId, Holder)) -> 
                  AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id IN (p.root, p.account) AND a.status = 'suspended')
                  ORDER BY p.due, p.id LIMIT $3"
             ),
-            &[transport, &now, &BATCH],
+            &[transport, &now, most],
         )
         .await?;
     let mut parts = Vec::with_capacity(ids.len());
@@ -285,6 +364,7 @@ pub async fn claim(tx: &mut Tx, (transport, holder): &(TransportId, Holder)) -> 
             chat,
             from: from.unwrap_or_default(),
             attempts: row.attempts,
+            marked: now,
         });
     }
     Ok(parts)
@@ -337,8 +417,11 @@ pub async fn answered(tx: &mut Tx, (answers, dialect): &(Vec<(Part, Answer)>, Di
             let at = usize::try_from(part.attempts.saturating_sub(1)).unwrap_or(0).min(SCHEDULE.len() - 1);
             let due = now.0.saturating_add(SCHEDULE[at] * 1_000_000);
             tx.put(
-                sql!("UPDATE channel_part SET marked = 0, due = $3 WHERE transport = $1 AND id = $2"),
-                &[&part.transport, &part.id, &due],
+                // Whoever has taken the lane meanwhile may have handed it over anew.
+                sql!(
+                    "UPDATE channel_part SET marked = 0, due = $3 WHERE transport = $1 AND id = $2 AND marked = $4"
+                ),
+                &[&part.transport, &part.id, &due, &part.marked],
             )
             .await?;
             continue;
@@ -350,8 +433,10 @@ pub async fn answered(tx: &mut Tx, (answers, dialect): &(Vec<(Part, Answer)>, Di
         match answer {
             Answer::Accepted(reference, then) => {
                 settlement.settle(part.charge);
-                usage::count(tx, part.chat.scope, &part.chat.channel, part.chat.category, part.charge.price)
-                    .await?;
+                if part.chat.status != Status::Received {
+                    let Chat { scope, channel, category, .. } = &part.chat;
+                    usage::count(tx, *scope, channel, *category, part.charge.price).await?;
+                }
                 change(tx, of, (Status::Sent, None), Some(reference), *dialect).await?;
                 for step in then {
                     change(tx, of, *step, None, *dialect).await?;
@@ -383,15 +468,15 @@ async fn change(
     reference: Option<&String>,
     dialect: Dialect,
 ) -> Result<()> {
-    let before: Option<(Status, Option<i64>)> = tx
+    let before: Option<(Status,)> = tx
         .maybe(
             sql!(
-                "SELECT status, error FROM channel_message WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"
+                "SELECT status FROM channel_message WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"
             ),
             &[&scope.root, &scope.account, &id],
         )
         .await?;
-    let Some((before, _)) = before else { return Ok(()) };
+    let Some((before,)) = before else { return Ok(()) };
     if before.stage() >= status.stage() {
         return Ok(());
     }
@@ -408,7 +493,7 @@ async fn change(
 }
 
 /// Tells a channel's owner of a message, if it wants to be told.
-async fn tell(tx: &mut Tx, of: &(Scope, String, ChatId), dialect: Dialect) -> Result<()> {
+pub(super) async fn tell(tx: &mut Tx, of: &(Scope, String, ChatId), dialect: Dialect) -> Result<()> {
     let view = match channel::find(tx, &(of.0.root, of.1.clone())).await {
         Ok(view) => view,
         Err(Error::NotFound(_)) => return Ok(()),
@@ -518,9 +603,11 @@ pub struct Received {
     pub kind: String,
     /// See [`Chat::content`].
     pub content: String,
+    /// The network's id and the media type of a file that goes with it and is still there.
+    pub file: Option<(String, String)>,
 }
 
-/// Stores a message that came in and tells of it; false for one that is known already or for no channel.
+/// Stores a message that came in and tells of it, or wants its file first; false for one that is known already or for no channel.
 pub async fn received(tx: &mut Tx, (received, dialect): &(Received, Dialect)) -> Result<bool> {
     // All tenants: the network knows a channel by its own id.
     let found: Option<(AccountId, AccountId, String)> = tx
@@ -562,7 +649,23 @@ pub async fn received(tx: &mut Tx, (received, dialect): &(Received, Dialect)) ->
         )
         .await?;
     if new == 1 {
-        tell(tx, &(scope, channel, id), *dialect).await?;
+        let is_wanted = match &received.file {
+            Some((file, kind)) => {
+                let wanted = media::NewWanted {
+                    scope,
+                    channel: &channel,
+                    transport: received.transport,
+                    message: id,
+                    id: file,
+                    kind,
+                };
+                media::want(tx, &wanted).await?
+            }
+            None => false,
+        };
+        if !is_wanted {
+            tell(tx, &(scope, channel, id), *dialect).await?;
+        }
     }
     Ok(new == 1)
 }
@@ -570,9 +673,7 @@ pub async fn received(tx: &mut Tx, (received, dialect): &(Received, Dialect)) ->
 /// Takes back what a process that is gone had marked for a transport that lives in its process: it never left.
 pub async fn take_back(tx: &mut Tx, (transport, holder): &(TransportId, Holder)) -> Result<u64> {
     // All tenants: a transport's lane is everybody's.
-    if !lease::take(tx, &(lane(*transport), *holder)).await? {
-        return Err(Error::Unavailable("another process has the lane".into()));
-    }
+    on_shift(tx, *transport, *holder).await?;
     Ok(tx
         .exec(
             sql!(
@@ -582,6 +683,34 @@ pub async fn take_back(tx: &mut Tx, (transport, holder): &(TransportId, Holder))
             &[transport, &BATCH],
         )
         .await?)
+}
+
+/// What became of a transport's parts that a process which is gone had handed over is in doubt: what the transport's policy
+/// says happens to them, at most [`BATCH`] in a unit. Answers how many there were; those that wait for a report stay as they
+/// are.
+pub async fn resolve(
+    tx: &mut Tx,
+    (transport, holder, doubt, dialect): &(TransportId, Holder, Doubt, Dialect),
+) -> Result<usize> {
+    // All tenants: a transport's lane is everybody's.
+    on_shift(tx, *transport, *holder).await?;
+    match doubt {
+        Doubt::Wait => return Ok(0),
+        Doubt::Resend => {
+            let back = take_back(tx, &(*transport, *holder)).await?;
+            return Ok(usize::try_from(back).unwrap_or(usize::MAX));
+        }
+        Doubt::Fail => {}
+    }
+    let marked: Vec<ChatId> = tx
+        .all(
+            sql!("SELECT id FROM channel_part WHERE transport = $1 AND marked > 0 ORDER BY id LIMIT $2"),
+            &[transport, &BATCH],
+        )
+        .await?;
+    let gone: Vec<(TransportId, ChatId)> = marked.iter().map(|id| (*transport, *id)).collect();
+    give_up(tx, &gone, *dialect).await?;
+    Ok(marked.len())
 }
 
 /// Gives up what no transport has taken in time, or answered for; whether there may be more.
@@ -594,8 +723,15 @@ pub async fn expire(tx: &mut Tx, dialect: &Dialect) -> Result<bool> {
             &[&now, &BATCH],
         )
         .await?;
+    give_up(tx, &old, *dialect).await?;
+    Ok(!old.is_empty())
+}
+
+/// Takes parts out of the outbox whose messages have failed.
+async fn give_up(tx: &mut Tx, parts: &[(TransportId, ChatId)], dialect: Dialect) -> Result<()> {
+    // All tenants: a transport's outbox is everybody's; the row says whose it is.
     let mut settlement = Settlement::default();
-    for (transport, id) in &old {
+    for (transport, id) in parts {
         let row: Option<PartRow> = tx
             .maybe(
                 sql!(
@@ -608,10 +744,31 @@ pub async fn expire(tx: &mut Tx, dialect: &Dialect) -> Result<bool> {
         let Some(row) = row else { continue };
         let charge = Charge { scope: row.scope, currency: row.currency, price: row.price, cost: row.cost };
         settlement.release(charge);
-        change(tx, (&row.scope, &row.channel, row.message), (Status::Failed, None), None, *dialect).await?;
+        change(tx, (&row.scope, &row.channel, row.message), (Status::Failed, None), None, dialect).await?;
     }
-    settlement.apply(tx).await?;
-    Ok(!old.is_empty())
+    settlement.apply(tx).await
+}
+
+/// Messages whose content one unit removes.
+const FORGOTTEN_MAX: i64 = 200;
+
+/// Removes what an account's messages of a stretch of ids say; answers whether there may be more.
+pub(super) async fn forget_contents(
+    tx: &mut Tx,
+    scope: Scope,
+    (begin, end): ([u8; 16], [u8; 16]),
+) -> Result<bool> {
+    let emptied = tx
+        .exec(
+            sql!(
+                "UPDATE channel_message SET content = '' WHERE root = $1 AND account = $2 AND id IN (
+                     SELECT id FROM channel_message WHERE root = $1 AND account = $2 AND id >= $3 AND id < $4
+                     AND content <> '' AND status <> 'accepted' ORDER BY id LIMIT $5)"
+            ),
+            &[&scope.root, &scope.account, &begin, &end, &FORGOTTEN_MAX],
+        )
+        .await?;
+    Ok(emptied >= FORGOTTEN_MAX.unsigned_abs())
 }
 
 /// How a channel looks to whoever holds its key.

@@ -89,19 +89,10 @@ pub async fn find(rx: &mut Rx, of: &ChildOf) -> Result<Client> {
         .ok_or(Error::NotFound(Noun::Client))
 }
 
-/// All clients of a partner, or the one with an account's number.
-pub async fn list(rx: &mut Rx, (partner, only): &(AccountId, Option<AccountId>)) -> Result<Vec<Client>> {
-    let clients: Vec<Client> = rx
-        .all(
-            sql!(
-                "SELECT ",
-                COLUMNS,
-                FROM,
-                " AND (CAST($2 AS BIGINT) IS NULL OR a.id = $2) ORDER BY a.id LIMIT $3"
-            ),
-            &[partner, only, &LIST_MAX],
-        )
-        .await?;
+/// All clients of a partner.
+pub async fn list(rx: &mut Rx, partner: &AccountId) -> Result<Vec<Client>> {
+    let clients: Vec<Client> =
+        rx.all(sql!("SELECT ", COLUMNS, FROM, " ORDER BY a.id LIMIT $2"), &[partner, &LIST_MAX]).await?;
     too_many(clients)
 }
 
@@ -210,6 +201,11 @@ pub struct Patch {
 
 /// Changes a client and answers it whole.
 pub async fn update(tx: &mut Tx, patch: &Patch) -> Result<Client> {
+    // How many channels it may have is read behind this lock.
+    account::lock(tx, &patch.client.child).await.map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(Noun::Client),
+        other => other,
+    })?;
     let before = find(tx, &patch.client).await?;
     if patch.payload.is_none() && patch.channels_max.is_none() {
         return Ok(before);

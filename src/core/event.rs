@@ -14,7 +14,7 @@ use super::phone::Msisdn;
 use super::secret::{self, Place};
 use super::template::Template;
 use super::words::words;
-use super::{Result, Scope, Timestamp};
+use super::{Result, Scope, Timestamp, endpoint};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -196,6 +196,7 @@ struct Found {
     body: String,
     secret: Option<Vec<u8>>,
     prefix: bool,
+    url: Option<String>,
     headers: Option<Vec<u8>>,
 }
 
@@ -207,28 +208,42 @@ impl FromRow for Found {
             body: row.next()?,
             secret: row.next()?,
             prefix: row.next()?,
+            url: row.next()?,
             headers: row.next()?,
         })
     }
 }
 
-/// What a callback of an event is sent with; `None` if the event is gone.
-pub(super) async fn outgoing(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Option<Outgoing>> {
+/// What a callback of an event is sent with to its URL; `None` if the event is gone. Headers are secrets of whoever gets
+/// them: they go nowhere but to where they belong now.
+pub(super) async fn outgoing(
+    rx: &mut Rx,
+    scope: &Scope,
+    id: MessageId,
+    url: &str,
+) -> Result<Option<Outgoing>> {
     let found: Option<Found> = rx
         .maybe(
             sql!(
-                "SELECT e.about, e.channel, e.body, p.platform_secret, p.signature_prefix, p.webhook_headers FROM event e
+                "SELECT e.about, e.channel, e.body, p.platform_secret, p.signature_prefix, p.webhook_url, p.webhook_headers
+                 FROM event e
                  JOIN partner p ON p.root = e.root WHERE e.root = $1 AND e.account = $2 AND e.id = $3"
             ),
             &[&scope.root, &scope.account, &id],
         )
         .await?;
-    let Some(Found { order, channel, body, secret, prefix, headers }) = found else { return Ok(None) };
+    let Some(Found { order, channel, body, secret, prefix, url: present, headers }) = found else {
+        return Ok(None);
+    };
     let headers = if channel.is_empty() {
-        headers.map(|sealed| (Place::Headers(scope.root.0, secret::hash("")), sealed))
+        let place = Place::Headers(scope.root.0, secret::hash(""));
+        present.zip(headers).map(|(present, sealed)| (present, place, sealed))
     } else {
         super::channel::hook_headers(rx, scope, &channel).await?
     };
+    let headers = headers
+        .filter(|(present, ..)| endpoint::origin(present) == endpoint::origin(url))
+        .map(|(_, place, sealed)| (place, sealed));
     Ok(Some(Outgoing { order, body, secret, prefix, headers }))
 }
 
@@ -244,6 +259,28 @@ pub async fn view(rx: &mut Rx, (scope, id): &(Scope, CallbackId)) -> Result<Opti
             &[&scope.root, &scope.account, id],
         )
         .await?)
+}
+
+/// Removes an account's events of a stretch of ids that are not to be sent any more, when it keeps no texts that long;
+/// answers whether there may be more.
+pub(super) async fn forget_bodies(
+    tx: &mut Tx,
+    scope: Scope,
+    (begin, end): ([u8; 16], [u8; 16]),
+) -> Result<bool> {
+    let gone = tx
+        .exec(
+            sql!(
+                "DELETE FROM event WHERE root = $1 AND account = $2 AND id IN (SELECT e.id FROM event e
+                     WHERE e.root = $1 AND e.account = $2 AND e.id >= $3 AND e.id < $4 AND NOT EXISTS (
+                         SELECT 1 FROM callback c WHERE c.root = e.root AND c.account = e.account AND c.message = e.id
+                         AND c.kind = 'event' AND c.open)
+                     ORDER BY e.id LIMIT $5)"
+            ),
+            &[&scope.root, &scope.account, &begin, &end, &FORGOTTEN_MAX],
+        )
+        .await?;
+    Ok(gone >= FORGOTTEN_MAX.unsigned_abs())
 }
 
 /// Events that one unit forgets.

@@ -133,7 +133,7 @@ pub struct HttpSettings {
 impl HttpSettings {
     /// Reads the settings; the first that is wrong is told.
     pub fn read(settings: &Settings) -> Result<HttpSettings, Violation> {
-        settings.only(CarrierKind::Http)?;
+        settings.only(NAMES)?;
         let (url, base) = url(&settings.needed("url")?)?;
         let template = |name: &'static str, place| {
             let read = settings.text(name).map(|text| Template::read(text, place)).transpose();

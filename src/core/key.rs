@@ -60,19 +60,22 @@ pub enum Role {
     Channel,
     /// What a partner's user may do, for a time.
     Session,
+    /// The same for one who only looks.
+    Viewing,
     /// One client's part of an onboarding, for a time.
     Onboarding,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 7] = [
+    pub const ALL: [Role; 8] = [
         Role::Live,
         Role::Test,
         Role::Partner,
         Role::Operator,
         Role::Channel,
         Role::Session,
+        Role::Viewing,
         Role::Onboarding,
     ];
 
@@ -85,6 +88,7 @@ impl Role {
             Role::Operator => "operator",
             Role::Channel => "channel",
             Role::Session => "session",
+            Role::Viewing => "viewing",
             Role::Onboarding => "onboarding",
         }
     }
@@ -144,7 +148,7 @@ pub async fn create(tx: &mut Tx, scope: Scope, role: Role, name: &str) -> Result
     let text = match role {
         Role::Live => Secret::generate(tx, "", ACCESS_KEY_CHARS),
         Role::Test => Secret::generate(tx, "test_", ACCESS_KEY_CHARS),
-        Role::Partner | Role::Operator | Role::Channel | Role::Session | Role::Onboarding => {
+        Role::Partner | Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding => {
             Secret::generate(tx, "", API_KEY_CHARS)
         }
     };
@@ -209,7 +213,7 @@ async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
     let allowed = match role {
         Role::Live | Role::Test => true,
         Role::Partner => owner.is_partner(),
-        Role::Operator | Role::Channel | Role::Session | Role::Onboarding => false,
+        Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding => false,
     };
     if allowed { Ok(owner.scope()) } else { Err(Error::Forbidden) }
 }
@@ -299,10 +303,23 @@ pub(super) async fn list_for(
 
 /// Keys that one unit forgets.
 const FORGOTTEN_MAX: i64 = 200;
+/// A channel's key that another has replaced is kept for so long.
+const REPLACED_US: i64 = 7 * 86_400 * 1_000_000;
 
-/// Forgets keys that ended by themselves; answers whether there may be more.
+/// Forgets keys that ended by themselves, and keys of channels that were replaced long ago: programs make new ones at
+/// every start. Answers whether there may be more.
 pub async fn forget(tx: &mut Tx, (): &()) -> Result<bool> {
+    // All tenants: the sweep works for everybody, the oldest first.
     let now: Timestamp = tx.now();
+    let replaced = tx
+        .exec(
+            sql!(
+                "DELETE FROM access_key WHERE hash IN (SELECT hash FROM access_key
+                     WHERE revoked IS NOT NULL AND role = 'channel' AND revoked < $1 ORDER BY revoked LIMIT $2)"
+            ),
+            &[&now.0.saturating_sub(REPLACED_US), &FORGOTTEN_MAX],
+        )
+        .await?;
     let gone = tx
         .exec(
             sql!(
@@ -312,7 +329,7 @@ pub async fn forget(tx: &mut Tx, (): &()) -> Result<bool> {
             &[&now, &FORGOTTEN_MAX],
         )
         .await?;
-    Ok(gone >= FORGOTTEN_MAX.unsigned_abs())
+    Ok(gone.max(replaced) >= FORGOTTEN_MAX.unsigned_abs())
 }
 
 /// Whose key it is and what it opens.

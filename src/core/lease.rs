@@ -60,6 +60,12 @@ pub async fn give_back(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<(
     Ok(())
 }
 
+/// Forgets a lane that is no more.
+pub(super) async fn forget_lane(tx: &mut Tx, lane: Lane) -> Result<()> {
+    tx.put(sql!("DELETE FROM lease WHERE lane = $1"), &[&lane.0]).await?;
+    Ok(())
+}
+
 /// A lease that ended is forgotten after this time.
 const KEPT_US: i64 = 3_600 * 1_000_000;
 

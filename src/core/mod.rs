@@ -24,6 +24,7 @@ pub mod event;
 pub mod fragment;
 pub mod group;
 pub mod http_carrier;
+pub mod http_transport;
 pub mod idempotency;
 pub mod inbound;
 pub mod key;

@@ -3,7 +3,7 @@
 use super::account::AccountId;
 use super::key;
 use super::secret::{self, Place, Secret, Vault};
-use super::{Code, Error, Noun, Result, Violation};
+use super::{Code, Error, Noun, Result, Violation, endpoint};
 use store::{Column, FromRow, Param, Row, Rx, Tx, Val, sql};
 use url::Url;
 
@@ -246,10 +246,14 @@ pub async fn update(tx: &mut Tx, (id, patch): &(AccountId, Patch)) -> Result<Par
     {
         return Err(Violation::new("country", Code::Invalid).into());
     }
+    // Headers are secrets of the place that they were given for.
+    let stays = patch.webhook_url.as_ref().is_none_or(|new| {
+        present.webhook_url.as_ref().is_some_and(|old| endpoint::origin(old) == endpoint::origin(new))
+    });
     tx.put(
         sql!(
             "UPDATE partner SET country = $2, logo_url = $3, webhook_url = $4, redirect_url = $5,
-             clients_add_numbers = $6 WHERE root = $1"
+             clients_add_numbers = $6, webhook_headers = CASE WHEN $7 THEN webhook_headers END WHERE root = $1"
         ),
         &[
             id,
@@ -258,6 +262,7 @@ pub async fn update(tx: &mut Tx, (id, patch): &(AccountId, Patch)) -> Result<Par
             &url(&patch.webhook_url, present.webhook_url),
             &url(&patch.redirect_url, present.redirect_url),
             &patch.clients_add_numbers.unwrap_or(present.clients_add_numbers),
+            &stays,
         ],
     )
     .await?;
@@ -279,6 +284,7 @@ pub async fn update(tx: &mut Tx, (id, patch): &(AccountId, Patch)) -> Result<Par
     }
     if *token_sign_in == Some(false) {
         key::revoke_for(tx, *id, key::Role::Session, None).await?;
+        key::revoke_for(tx, *id, key::Role::Viewing, None).await?;
     }
     view(tx, id).await
 }

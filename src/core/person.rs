@@ -31,6 +31,16 @@ words! {
     }
 }
 
+impl Role {
+    /// What a token of such a person opens.
+    pub fn opens(self) -> Opens {
+        match self {
+            Role::Owner | Role::Admin | Role::Developer => Opens::Session,
+            Role::Billing | Role::ReadOnly => Opens::Viewing,
+        }
+    }
+}
+
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
@@ -183,10 +193,18 @@ pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> 
     sign_out(tx, &(*scope, *id)).await
 }
 
+/// Removes all people of an account: part of deleting it, when all keys are void anyway. Their addresses are free again.
+pub(super) async fn remove_all(tx: &mut Tx, scope: Scope) -> Result<()> {
+    tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
+        .await?;
+    Ok(())
+}
+
 /// Makes all tokens of a person void, everywhere within a second.
 pub async fn sign_out(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> {
     let subject = id.to_string();
     key::revoke_for(tx, scope.account, Opens::Session, Some(&subject)).await?;
+    key::revoke_for(tx, scope.account, Opens::Viewing, Some(&subject)).await?;
     key::revoke_for(tx, scope.account, Opens::Onboarding, Some(&subject)).await?;
     Ok(())
 }

@@ -118,6 +118,10 @@ pub enum Place {
     Headers(i64, [u8; 32]),
     /// The password of an SMPP user: the SHA-256 of its system id.
     SmppPassword([u8; 32]),
+    /// What the transport with this number knows us by.
+    TransportToken(i64),
+    /// What it signs what it tells with.
+    TransportSecret(i64),
     /// The check value of the master key.
     Check,
 }
@@ -133,6 +137,8 @@ impl Place {
             }
             Place::Headers(account, of) => [b"headers:".as_slice(), &account.to_be_bytes(), &of].concat(),
             Place::SmppPassword(hash) => [b"smpp-password:".as_slice(), &hash].concat(),
+            Place::TransportToken(id) => [b"transport-token:".as_slice(), &id.to_be_bytes()].concat(),
+            Place::TransportSecret(id) => [b"transport-secret:".as_slice(), &id.to_be_bytes()].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

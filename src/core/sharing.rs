@@ -5,7 +5,7 @@
 
 use super::account::{self, AccountId, ChildOf};
 use super::business::{self, Business};
-use super::channel;
+use super::channel::{self, Ensured};
 use super::client;
 use super::event::Dialect;
 use super::phone::Msisdn;
@@ -46,9 +46,9 @@ pub async fn request(tx: &mut Tx, asked: &Request) -> Result<(Business, AccountI
         (None, None) => return Err(Violation::new("client", Code::Required).into()),
     };
     let of = ChildOf { partner: asked.partner, child };
-    let known = client::find(tx, &of).await?;
-    // Of requests for the same client one goes first: the number of channels is counted behind this lock.
+    // Of requests for the same client one goes first: what it may have and what it has is read behind this lock.
     account::lock(tx, &child).await?;
+    let known = client::find(tx, &of).await?;
     let scope = client::scope(&of);
     let business = business::ensure(
         tx,
@@ -89,11 +89,21 @@ pub async fn request(tx: &mut Tx, asked: &Request) -> Result<(Business, AccountI
         .await?;
     if new == 1 {
         let may = partner::view(tx, &asked.partner).await?.clients_add_numbers;
-        if !may || channel::count(tx, scope).await? >= known.channels_max {
+        if !may || channel::count(tx, scope).await? + open(tx, scope).await? > known.channels_max {
             return Err(Error::Forbidden);
         }
     }
     Ok((business, child))
+}
+
+/// How many requests of a client there are whose channels are still to be made.
+async fn open(tx: &mut Tx, scope: Scope) -> Result<i64> {
+    Ok(tx
+        .one(
+            sql!("SELECT CAST(count(*) AS BIGINT) FROM sharing WHERE root = $1 AND account = $2 AND open"),
+            &[&scope.root, &scope.account],
+        )
+        .await?)
 }
 
 /// A request whose channels are to be made.
@@ -113,6 +123,8 @@ pub struct Open {
     pub phone: Option<Msisdn>,
     /// Who carries it.
     pub transport: TransportId,
+    /// When it was asked for.
+    pub created: Timestamp,
 }
 
 impl FromRow for Open {
@@ -125,6 +137,7 @@ impl FromRow for Open {
             plan: row.next()?,
             phone: row.next()?,
             transport: row.next()?,
+            created: row.next()?,
         })
     }
 }
@@ -132,18 +145,18 @@ impl FromRow for Open {
 /// Requests that are looked at together.
 const BATCH: i64 = 16;
 
-/// Requests whose channels are to be made now.
-pub async fn due(rx: &mut Rx, (): &()) -> Result<Vec<Open>> {
+/// Requests whose channels are to be made now by a transport.
+pub async fn due(rx: &mut Rx, transport: &TransportId) -> Result<Vec<Open>> {
     // All tenants: whoever's turn it is.
     let now: Timestamp = rx.now();
     Ok(rx
         .all(
             sql!(
-                "SELECT s.root, s.account, s.business, b.external, s.number, s.plan, s.phone, s.transport
+                "SELECT s.root, s.account, s.business, b.external, s.number, s.plan, s.phone, s.transport, s.created
                  FROM sharing s JOIN business b ON b.root = s.root AND b.id = s.business
-                 WHERE s.open AND s.due <= $1 ORDER BY s.due, s.root, s.business, s.number LIMIT $2"
+                 WHERE s.open AND s.transport = $3 AND s.due <= $1 ORDER BY s.due, s.root, s.business, s.number LIMIT $2"
             ),
-            &[&now, &BATCH],
+            &[&now, &BATCH, transport],
         )
         .await?)
 }
@@ -190,9 +203,16 @@ pub struct Found {
     pub dialect: Dialect,
 }
 
-/// Makes the channels of a request and closes it; those that are there already stay as they are.
+/// Makes the channels of a request and closes it; those that are there already stay as they are. Nothing is made for a
+/// client that is gone, of a number that somebody else has, and above what the client may have.
 pub async fn complete(tx: &mut Tx, found: &Found) -> Result<Vec<String>> {
+    make(tx, found).await.map(|(made, _)| made)
+}
+
+/// The same; answers as well whether somebody else has one of the numbers.
+async fn make(tx: &mut Tx, found: &Found) -> Result<(Vec<String>, bool)> {
     let Open { scope, business, number, plan, transport, .. } = &found.open;
+    account::lock(tx, &scope.account).await?;
     let still: Option<bool> = tx
         .maybe(
             sql!("SELECT open FROM sharing WHERE root = $1 AND business = $2 AND number = $3 FOR UPDATE"),
@@ -200,11 +220,26 @@ pub async fn complete(tx: &mut Tx, found: &Found) -> Result<Vec<String>> {
         )
         .await?;
     if still.is_none() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     }
-    let business = business::find(tx, &(scope.root, business.clone())).await?;
+    tx.put(
+        sql!("UPDATE sharing SET open = $4 WHERE root = $1 AND business = $2 AND number = $3"),
+        &[&scope.root, business, number, &false],
+    )
+    .await?;
+    let of = ChildOf { partner: scope.root, child: scope.account };
+    let known = match (business::find(tx, &(scope.root, business.clone())).await, client::find(tx, &of).await)
+    {
+        (Ok(business), Ok(client)) => Some((business, client)),
+        // Its account was deleted meanwhile.
+        (Err(Error::NotFound(_)), _) | (_, Err(Error::NotFound(_))) => None,
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    let Some((business, client)) = known else { return Ok((Vec::new(), false)) };
+    let mut room = client.channels_max - channel::count(tx, *scope).await?;
     let mut made = Vec::with_capacity(found.numbers.len());
-    for one in found.numbers.iter().take(100) {
+    let mut is_taken = false;
+    for one in found.numbers.iter().take(NUMBERS_MAX) {
         let new = channel::New {
             business: &business,
             external: &one.external,
@@ -214,17 +249,38 @@ pub async fn complete(tx: &mut Tx, found: &Found) -> Result<Vec<String>> {
             plan: plan.as_deref(),
             permitted: found.permitted,
         };
-        made.push(channel::ensure(tx, &new, found.dialect).await?);
+        match channel::ensure(tx, &new, room > 0, found.dialect).await? {
+            Ensured::Made(id) => {
+                room -= 1;
+                made.push(id);
+            }
+            Ensured::Known(id) => made.push(id),
+            Ensured::Taken => is_taken = true,
+            Ensured::NoRoom => {}
+        }
     }
-    tx.put(
-        sql!("UPDATE sharing SET open = $4 WHERE root = $1 AND business = $2 AND number = $3"),
-        &[&scope.root, &business.id, number, &false],
-    )
-    .await?;
-    Ok(made)
+    Ok((made, is_taken))
 }
 
-/// Makes the channels of a business account of the simulated transport, in the unit that asks for them.
+/// Numbers of one business account.
+pub const NUMBERS_MAX: usize = 100;
+/// A request that could not be looked at, or of whose numbers nothing is known yet, waits for at least and at most so long.
+const PUT_OFF_US: (i64, i64) = (10_000_000, 3_600_000_000);
+
+/// Has a request wait, so that others are not held up by it: the longer the older it is.
+pub async fn put_off(tx: &mut Tx, open: &Open) -> Result<()> {
+    let now: Timestamp = tx.now();
+    let wait = (now.0.saturating_sub(open.created.0) / 4).clamp(PUT_OFF_US.0, PUT_OFF_US.1);
+    tx.put(
+        sql!("UPDATE sharing SET due = $4 WHERE root = $1 AND business = $2 AND number = $3 AND open"),
+        &[&open.scope.root, &open.business, &open.number, &now.0.saturating_add(wait)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Makes the channels of a business account of the simulated transport, in the unit that asks for them; `None` if another
+/// transport carries it, which makes them later. A number that somebody else has is refused.
 pub async fn complete_at_once(tx: &mut Tx, asked: &Request) -> Result<Option<Vec<String>>> {
     let (business, account) = request(tx, asked).await?;
     let open = Open {
@@ -234,6 +290,7 @@ pub async fn complete_at_once(tx: &mut Tx, asked: &Request) -> Result<Option<Vec
         plan: asked.plan.clone(),
         phone: asked.phone,
         transport: transport::preferred(tx).await?,
+        created: tx.now(),
         business: business.id,
     };
     if open.transport != SIMULATED {
@@ -241,5 +298,8 @@ pub async fn complete_at_once(tx: &mut Tx, asked: &Request) -> Result<Option<Vec
     }
     let numbers = vec![simulated(&open, &business.name)];
     let found = Found { open, numbers, permitted: asked.permitted, dialect: asked.dialect };
-    complete(tx, &found).await.map(Some)
+    match make(tx, &found).await? {
+        (_, true) => Err(Violation::new("number", Code::Taken).into()),
+        (made, false) => Ok(Some(made)),
+    }
 }

@@ -133,7 +133,7 @@ pub(super) async fn alphabet(rx: &mut Rx, carrier: CarrierId) -> Result<DefaultA
 impl SmppSettings {
     /// Reads the settings; the first that is wrong is told.
     pub fn read(settings: &Settings) -> Result<SmppSettings, Violation> {
-        settings.only(CarrierKind::Smpp)?;
+        settings.only(NAMES)?;
         let number = |name, least, most, default: i64| {
             settings.number(name, (least, most)).map(|number| number.unwrap_or(default))
         };

@@ -14,6 +14,8 @@ const ID_CHARS: usize = 20;
 const EXTERNAL_DIGITS: usize = 12;
 /// Longest components, in bytes of JSON.
 pub const COMPONENTS_MAX: usize = 64 * 1024;
+/// Templates that a business account may have, about: two that come at once may both be the last one.
+const TEMPLATES_MAX: usize = 1_000;
 /// Templates that are looked through at once.
 const LIST_MAX: i64 = 20_000;
 /// A simulated network decides after this time.
@@ -30,6 +32,16 @@ words! {
         Approved = "approved",
         /// It cannot.
         Rejected = "rejected",
+    }
+}
+
+words! {
+    /// What the network has found fault with.
+    Fault {
+        /// With nothing.
+        Nothing = "nothing",
+        /// With its form.
+        Format = "format",
     }
 }
 
@@ -54,8 +66,8 @@ pub struct Template {
     pub components: String,
     /// What the network thinks of it.
     pub status: Status,
-    /// Why it was rejected; `NONE` once it was looked at.
-    pub rejected: Option<String>,
+    /// What was wrong with it, once it was looked at.
+    pub fault: Option<Fault>,
     /// Under which name its business account's templates stand.
     pub namespace: String,
     /// When it was made.
@@ -66,7 +78,7 @@ pub struct Template {
 
 const COLUMNS: &str =
     "t.id, t.root, t.account, t.business, t.external, t.name, t.language, t.category, t.components, t.status,
-    t.rejected, b.namespace, t.created, t.modified";
+    t.fault, b.namespace, t.created, t.modified";
 
 impl FromRow for Template {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
@@ -80,7 +92,7 @@ impl FromRow for Template {
             category: row.next()?,
             components: row.next()?,
             status: row.next()?,
-            rejected: row.next()?,
+            fault: row.next()?,
             namespace: row.next()?,
             created: row.next()?,
             modified: row.next()?,
@@ -121,6 +133,24 @@ pub async fn find(rx: &mut Rx, (of, id): &((AccountId, String), String)) -> Resu
     .ok_or(Error::NotFound(Noun::Template))
 }
 
+/// The template of a business account that has a name in a language.
+pub async fn named(
+    rx: &mut Rx,
+    (of, name, language): &((AccountId, String), String, String),
+) -> Result<Template> {
+    rx.maybe(
+        sql!(
+            "SELECT ",
+            COLUMNS,
+            " FROM template t JOIN business b ON b.root = t.root AND b.id = t.business
+             WHERE t.root = $1 AND t.business = $2 AND t.name = $3 AND t.language = $4"
+        ),
+        &[&of.0, &of.1, name, language],
+    )
+    .await?
+    .ok_or(Error::NotFound(Noun::Template))
+}
+
 /// Asks for a template.
 #[derive(Debug, Clone)]
 pub struct New {
@@ -151,6 +181,15 @@ pub fn check_name(name: &str) -> std::result::Result<(), Code> {
 /// Hands a template in. Its name is free once in each language.
 pub async fn create(tx: &mut Tx, new: &New) -> Result<Template> {
     let Business { id: business, scope, .. } = business::find(tx, &new.of).await?;
+    let last: Option<String> = tx
+        .maybe(
+            sql!("SELECT name FROM template WHERE root = $1 AND business = $2 ORDER BY name, language LIMIT 1 OFFSET $3"),
+            &[&scope.root, &business, &i64::try_from(TEMPLATES_MAX - 1).unwrap_or(i64::MAX)],
+        )
+        .await?;
+    if last.is_some() {
+        return Err(Violation::new("name", Code::TooMany(TEMPLATES_MAX)).into());
+    }
     let now: Timestamp = tx.now();
     let id = secret::alphanumeric(tx, ID_CHARS);
     let mut bytes = [0; EXTERNAL_DIGITS];
@@ -197,7 +236,7 @@ pub async fn update(
     let now: Timestamp = tx.now();
     tx.put(
         sql!(
-            "UPDATE template SET components = $4, status = $5, rejected = NULL, next = $6, modified = $7
+            "UPDATE template SET components = $4, status = $5, fault = NULL, next = $6, modified = $7
              WHERE root = $1 AND business = $2 AND id = $3"
         ),
         &[&of.0, &of.1, id, components, &Status::Submitted, &now.0.saturating_add(DECIDES_US), &now],
@@ -244,16 +283,16 @@ pub async fn decide(tx: &mut Tx, dialect: &Dialect) -> Result<bool> {
         )
         .await?;
     for (root, business, id, name) in &due {
-        let (status, reason) = if name.starts_with(REJECTED_PREFIX) {
-            (Status::Rejected, "INVALID_FORMAT")
+        let (status, fault) = if name.starts_with(REJECTED_PREFIX) {
+            (Status::Rejected, Fault::Format)
         } else {
-            (Status::Approved, "NONE")
+            (Status::Approved, Fault::Nothing)
         };
         tx.put(
             sql!(
-                "UPDATE template SET status = $3, rejected = $4, next = 0, modified = $5 WHERE root = $1 AND id = $2"
+                "UPDATE template SET status = $3, fault = $4, next = 0, modified = $5 WHERE root = $1 AND id = $2"
             ),
-            &[root, id, &status, &reason, &now],
+            &[root, id, &status, &fault, &now],
         )
         .await?;
         let of = (*root, business.clone());

@@ -164,6 +164,9 @@ pub async fn set_rate(tx: &mut Tx, rate: &Rate) -> Result<()> {
     Ok(())
 }
 
+/// Prefixes of a number, the empty one and the whole one among them.
+const PREFIXES: usize = 16;
+
 /// The price of a message of a category to a number, by the longest prefix; nothing without a rate.
 pub(super) async fn price(
     rx: &mut Rx,
@@ -171,14 +174,37 @@ pub(super) async fn price(
     category: Category,
     to: super::phone::Msisdn,
 ) -> Result<Amount> {
-    let rates: Vec<(String, Amount)> = rx
-        .all(
+    let digits = to.to_string();
+    let p: [&str; PREFIXES] = std::array::from_fn(|length| digits.get(..length).unwrap_or(&digits));
+    let found = rx
+        .maybe(
             sql!(
-                "SELECT prefix, amount FROM channel_rate WHERE root = $1 AND account = $2 AND category = $3"
+                "SELECT amount FROM channel_rate WHERE root = $1 AND account = $2 AND category = $3
+                 AND prefix IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                 ORDER BY octet_length(prefix) DESC LIMIT 1"
             ),
-            &[&scope.root, &scope.account, &category],
+            &[
+                &scope.root,
+                &scope.account,
+                &category,
+                &p[0],
+                &p[1],
+                &p[2],
+                &p[3],
+                &p[4],
+                &p[5],
+                &p[6],
+                &p[7],
+                &p[8],
+                &p[9],
+                &p[10],
+                &p[11],
+                &p[12],
+                &p[13],
+                &p[14],
+                &p[15],
+            ],
         )
         .await?;
-    let rates = rates.into_iter().collect();
-    Ok(to.longest_prefix(&rates).copied().unwrap_or(Amount::ZERO))
+    Ok(found.unwrap_or(Amount::ZERO))
 }

@@ -228,6 +228,17 @@ impl Courier {
                 }
                 attempts.push(match event {
                     Some(event) => self.tell(due, event).await,
+                    None if due.kind == Kind::Event => {
+                        let at = Timestamp(self.clock.now_us());
+                        told(
+                            due,
+                            at,
+                            0,
+                            Err("what it told is forgotten".to_owned()),
+                            Vec::new(),
+                            String::new(),
+                        )
+                    }
                     None => self.call(due, message, networks, &seal).await,
                 });
             }
@@ -357,11 +368,13 @@ impl Courier {
             }
         };
         add("content-type", "application/json".to_owned());
+        let mut names = vec!["Content-Type"];
         let mut unopened = false;
         if let Some(sealed) = &event.secret {
             match self.vault.open(Place::PlatformSecret(due.scope.root.0), sealed) {
                 Ok(secret) => {
                     for (name, value) in (self.events.sign)(&secret, event.body.as_bytes(), event.prefix) {
+                        names.push(name);
                         add(name, value);
                     }
                 }
@@ -382,7 +395,7 @@ impl Courier {
         }
         if unopened {
             let answer = Err("a secret of this callback does not open".to_owned());
-            return told(due, at, 0, answer, String::new());
+            return told(due, at, 0, answer, Vec::new(), String::new());
         }
         let request =
             Outgoing { method: Method::POST, url: due.url.clone(), headers, body: event.body.into_bytes() };
@@ -390,14 +403,22 @@ impl Courier {
         let took_ms = self.clock.now_us().saturating_sub(at.0) / 1_000;
         let said = sent.as_ref().map_or_else(|_| String::new(), |answer| beginning(&answer.body));
         let answer = sent.map(|answer| answer.status).map_err(|failure| failure.to_string());
-        told(due, at, took_ms, answer, said)
+        told(due, at, took_ms, answer, names, said)
     }
 }
 
-/// An attempt to tell an event; its body stands with the event, and its headers may be the customer's secrets.
-fn told(due: Due, at: Timestamp, took_ms: i64, answer: Answered, said: String) -> Attempt {
+/// An attempt to tell an event; its body stands with the event, and of its headers those that are the customer's own are
+/// not named.
+fn told(
+    due: Due,
+    at: Timestamp,
+    took_ms: i64,
+    answer: Answered,
+    headers: Vec<&'static str>,
+    said: String,
+) -> Attempt {
     let rendered = Rendered::get(due.url.clone());
-    Attempt { callback: due, rendered, headers: Vec::new(), at, took_ms, answer, said }
+    Attempt { callback: due, rendered, headers, at, took_ms, answer, said }
 }
 
 /// The status that was answered, or why there was none.

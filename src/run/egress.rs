@@ -105,7 +105,7 @@ pub struct Answer {
     pub status: u16,
     /// When to try again, as the answer has it.
     pub retry_after: Option<String>,
-    /// At most [`ANSWER_MAX`] bytes; what lies behind is not read.
+    /// At most as many bytes as were asked for, usually [`ANSWER_MAX`]; what lies behind is not read.
     pub body: Vec<u8>,
 }
 
@@ -184,6 +184,11 @@ impl Egress {
 
     /// Sends a request once and waits for its answer. Redirects are not followed.
     pub async fn send(&self, request: Outgoing) -> Result<Answer, Failure> {
+        self.send_for(request, ANSWER_MAX).await
+    }
+
+    /// The same for an answer of which so many bytes are read.
+    pub async fn send_for(&self, request: Outgoing, answer_max: usize) -> Result<Answer, Failure> {
         let request = prepared(request)?;
         let answered = tokio::time::timeout(self.within, async {
             let response = self.client.request(request).await.map_err(|error| cause(&error))?;
@@ -191,7 +196,7 @@ impl Egress {
             let mut body = Vec::new();
             while let Some(frame) = rest.frame().await {
                 let Ok(data) = frame.map_err(|_| Failure::BrokeOff)?.into_data() else { continue };
-                let room = ANSWER_MAX - body.len();
+                let room = answer_max - body.len();
                 body.extend_from_slice(data.get(..room).unwrap_or(&data));
                 if data.len() > room {
                     // Dropped with its end unread, the body takes its connection with it.

@@ -3,7 +3,7 @@
 
 use super::Stopped;
 use crate::core::event::Dialect;
-use crate::core::sharing::{self, Found};
+use crate::core::sharing::{self, Found, Open};
 use crate::core::transport::SIMULATED;
 use crate::core::wake::Wake;
 use crate::core::{Result, account, channel, template};
@@ -34,21 +34,25 @@ pub(super) async fn run(store: Store, dialect: Dialect, wake: Wake, mut stopped:
     }
 }
 
-/// One piece of each kind; whether there may be more.
+/// One piece of each kind; whether there may be more. A request that cannot be looked at holds nothing else up.
 pub async fn turn(store: &Store, dialect: Dialect) -> Result<bool> {
     let mut did = false;
-    for open in store.read((), sharing::due).await? {
-        if open.transport != SIMULATED {
-            continue;
+    for open in store.read(SIMULATED, sharing::due).await? {
+        if let Err(error) = complete(store, dialect, open.clone()).await {
+            tracing::warn!(%error, "numbers that are shared could not be looked at; trying again later");
+            let put_off: Result<()> = store.write(open, sharing::put_off).await;
+            put_off?;
         }
-        let name = store.read(open.scope.account, account::find).await?.name;
-        let numbers = vec![sharing::simulated(&open, &name)];
-        let found = Found { open, numbers, permitted: true, dialect };
-        let made: Result<Vec<String>> = store.write(found, sharing::complete).await;
-        made?;
         did = true;
     }
     did |= store.write(dialect, channel::advance).await?;
     did |= store.write(dialect, template::decide).await?;
     Ok(did)
+}
+
+async fn complete(store: &Store, dialect: Dialect, open: Open) -> Result<()> {
+    let name = store.read(open.scope.account, account::find).await?.name;
+    let numbers = vec![sharing::simulated(&open, &name)];
+    let found = Found { open, numbers, permitted: true, dialect };
+    store.write(found, sharing::complete).await.map(drop)
 }

@@ -9,6 +9,7 @@ pub mod deliver;
 pub mod egress;
 pub mod grow;
 mod http_carrier;
+mod http_transport;
 mod pace;
 pub mod post;
 mod rota;
@@ -83,10 +84,13 @@ impl Tasks {
         running.spawn(sweep::run(store.clone(), wake.clone(), stopped.clone()));
         running.spawn(grow::run(store.clone(), events, wake.clone(), stopped.clone()));
         if duties.submit {
-            let post = post::Post { store: store.clone(), dialect: events, holder, begun: false };
+            let post = post::Post::new(store.clone(), clock.clone(), events, holder);
             running.spawn(post::run(post, wake.clone(), stopped.clone()));
             let means =
                 clerk::Means { store: store.clone(), clock: clock.clone(), wake: wake.clone(), holder };
+            let office =
+                http_transport::Office { means: means.clone(), vault: vault.clone(), dialect: events };
+            running.spawn(http_transport::run(office, stopped.clone()));
             let office = submit::Office { means, vault: vault.clone() };
             running.spawn(submit::run(office, stopped.clone()));
         }

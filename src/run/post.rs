@@ -7,14 +7,14 @@
 use super::Stopped;
 use crate::core::chat::{self, Answer, Part, Received, Status};
 use crate::core::event::Dialect;
-use crate::core::lease::Holder;
+use crate::core::lease::{self, Holder};
 use crate::core::phone::Msisdn;
 use crate::core::transport::SIMULATED;
 use crate::core::wake::Wake;
 use crate::core::{Error, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
-use store::Store;
+use store::{Clock, Store};
 
 /// Between two looks when nobody hints.
 const IDLE: Duration = Duration::from_millis(200);
@@ -23,19 +23,20 @@ const OTHERS: Duration = Duration::from_millis(500);
 /// The network's code for a message that cannot be delivered.
 const UNDELIVERABLE: i64 = 131_026;
 
-/// What posting takes.
+/// Between two renewals of the lease, which lasts three seconds.
+const KEEPS_US: i64 = 1_000_000;
+
+/// Gives what waits to the simulated transport.
 pub struct Post {
-    /// Where messages stand.
-    pub store: Store,
-    /// How what is said is told.
-    pub dialect: Dialect,
-    /// This process.
-    pub holder: Holder,
-    /// Whether this process has had the lane since it last lost it.
-    pub begun: bool,
+    store: Store,
+    clock: Clock,
+    dialect: Dialect,
+    holder: Holder,
+    /// When the lease was renewed, if this process has had the lane since it last lost it.
+    kept_at: Option<i64>,
 }
 
-pub(super) async fn run(mut post: Post, wake: Wake, mut stopped: Stopped) {
+pub(super) async fn run(mut post: Post, mut wake: Wake, mut stopped: Stopped) {
     loop {
         let pause = match post.turn().await {
             Ok(true) => {
@@ -44,28 +45,36 @@ pub(super) async fn run(mut post: Post, wake: Wake, mut stopped: Stopped) {
             }
             Ok(false) => IDLE,
             Err(error) => {
-                if post.begun {
+                if post.kept_at.take().is_some() {
                     tracing::warn!(%error, "the messages of channels stopped; trying again");
                 }
-                post.begun = false;
                 OTHERS
             }
         };
-        if stopped.after(pause).await {
-            return;
+        let stop = tokio::select! {
+            stop = stopped.after(pause) => stop,
+            () = wake.on_parts(), if pause == IDLE => false,
+        };
+        if stop {
+            break;
         }
+    }
+    let given: Result<()> = post.store.write((chat::lane(SIMULATED), post.holder), lease::give_back).await;
+    if let Err(error) = given {
+        tracing::debug!(%error, "a lease was not given back; it ends by itself");
     }
 }
 
 impl Post {
+    /// The work of a process.
+    pub fn new(store: Store, clock: Clock, dialect: Dialect, holder: Holder) -> Post {
+        Post { store, clock, dialect, holder, kept_at: None }
+    }
+
     /// One piece of work; whether there was any.
     pub async fn turn(&mut self) -> Result<bool> {
-        let lane = (SIMULATED, self.holder);
-        if !self.begun {
-            while self.store.write(lane, chat::take_back).await? > 0 {}
-            self.begun = true;
-        }
-        let parts = self.store.write(lane, chat::claim).await?;
+        self.keep().await?;
+        let parts = self.store.write((SIMULATED, self.holder, chat::BATCH), chat::claim).await?;
         let did = !parts.is_empty();
         let replies: Vec<Received> = parts.iter().filter_map(reply).collect();
         let answers: Vec<(Part, Answer)> =
@@ -80,6 +89,19 @@ impl Post {
         }
         let more = self.store.bulk(self.dialect, chat::expire).await?;
         Ok(did | more)
+    }
+
+    /// Renews the lease when it is time; takes the lane over if another process has had it since: what that one had marked
+    /// never left, since this transport lives in its process.
+    async fn keep(&mut self) -> Result<()> {
+        let now = self.clock.now_us();
+        match self.kept_at {
+            Some(kept_at) if now.saturating_sub(kept_at) < KEEPS_US => return Ok(()),
+            Some(_) if self.store.write((chat::lane(SIMULATED), self.holder), lease::keep).await? => {}
+            _ => while self.store.write((SIMULATED, self.holder), chat::take_back).await? > 0 {},
+        }
+        self.kept_at = Some(now);
+        Ok(())
     }
 }
 
@@ -115,5 +137,6 @@ fn reply(part: &Part) -> Option<Received> {
         reference: format!("wamid.REPLY{}", part.chat.id),
         kind: "text".to_owned(),
         content: json!({"text": {"body": format!("Re: {quoted}")}, "type": "text"}).to_string(),
+        file: None,
     })
 }

@@ -13,6 +13,8 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
+use quick_cache::sync::Cache;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -115,7 +117,8 @@ pub async fn authenticate(
     } else {
         // Before the look-up, so that guessing stops; keys that were good go on working, though any change of any
         // account has them looked up again.
-        let tries = state.wrong_keys.get(&from).filter(|_| state.limits && !state.keys.was_good(&hash));
+        let tries =
+            state.wrong_keys.get(&network(from)).filter(|_| state.limits && !state.keys.was_good(&hash));
         if let Some(tries) = tries {
             tries.check(WRONG_KEYS, state.now_us()).map_err(limited)?;
         }
@@ -124,7 +127,7 @@ pub async fn authenticate(
     let fits = |role: Role| match scheme {
         Scheme::AccessKey => matches!(role, Role::Live | Role::Test),
         Scheme::ApiKey => role == Role::Partner,
-        Scheme::Bearer => role == Role::Session,
+        Scheme::Bearer => matches!(role, Role::Session | Role::Viewing),
         Scheme::ChannelKey => role == Role::Channel,
     };
     let lives = |ends: Option<Timestamp>| ends.is_none_or(|ends| ends.0 > state.now_us());
@@ -139,31 +142,66 @@ pub async fn authenticate(
     }
 }
 
-/// Refuses an address that has tried too many wrong passwords, before another is looked at.
-pub fn spare(state: &State, from: IpAddr) -> Result<(), Refusal> {
-    match state.wrong_keys.get(&from).filter(|_| state.limits) {
-        Some(tries) => tries.check(WRONG_KEYS, state.now_us()).map_err(limited),
-        None => Ok(()),
+/// What a password that is tried has taken from the limits.
+pub struct Try(Vec<Arc<Bucket>>);
+
+impl Try {
+    /// Gives it back: it was the right one.
+    pub fn forgive(self) {
+        for bucket in self.0 {
+            bucket.give(WRONG_KEYS);
+        }
     }
 }
 
-/// Notes a wrong password.
-pub fn tried(state: &State, from: IpAddr) -> Refusal {
-    wrong_key(state, from)
+/// Takes a try from an address and from an account, by a text that stands for it, before a password is looked at: however
+/// many come at once, no more than these are.
+pub fn attempt(state: &State, from: IpAddr, account: &str) -> Result<Try, Refusal> {
+    let mut taken = Try(Vec::new());
+    if !state.limits {
+        return Ok(taken);
+    }
+    let hash = crate::core::secret::hash(account);
+    let buckets = [bucket(&state.wrong_keys, &network(from)), bucket(&state.passwords_tried, &hash)];
+    for bucket in buckets {
+        if let Err(wait) = bucket.take(WRONG_KEYS, state.now_us()) {
+            taken.forgive();
+            return Err(limited(wait));
+        }
+        taken.0.push(bucket);
+    }
+    Ok(taken)
+}
+
+fn bucket<K: Clone + Eq + Hash>(all: &Cache<K, Arc<Bucket>>, key: &K) -> Arc<Bucket> {
+    let fresh = || Ok::<_, std::convert::Infallible>(Arc::default());
+    match all.get_or_insert_with(key, fresh) {
+        Ok(bucket) => bucket,
+        Err(never) => match never {},
+    }
+}
+
+/// What counts as one address: of IPv6 a network of 64 bits, which one customer has whole (RFC 6177).
+fn network(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
+        ip @ IpAddr::V4(_) => ip,
+    }
 }
 
 fn wrong_key(state: &State, from: IpAddr) -> Refusal {
-    if state.limits {
-        let tries = state.wrong_keys.get(&from).unwrap_or_else(|| {
-            let fresh = Arc::new(Bucket::default());
-            state.wrong_keys.insert(from, Arc::clone(&fresh));
-            fresh
-        });
-        if let Err(wait) = tries.take(WRONG_KEYS, state.now_us()) {
-            return limited(wait);
-        }
+    if state.limits
+        && let Err(wait) = bucket(&state.wrong_keys, &network(from)).take(WRONG_KEYS, state.now_us())
+    {
+        return limited(wait);
     }
     Error::Unauthenticated.into()
+}
+
+/// Refuses what a token does not open: who only looks changes nothing.
+pub fn check(entry: &Entry<Buckets>, method: &Method) -> Result<(), Refusal> {
+    let looks = matches!(*method, Method::GET | Method::HEAD);
+    if entry.principal.role == Role::Viewing && !looks { Err(Error::Forbidden.into()) } else { Ok(()) }
 }
 
 fn limited(retry_after: std::time::Duration) -> Refusal {
@@ -196,9 +234,12 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             role @ (Role::Live | Role::Test) => {
                 Ok(Caller { scope: principal.scope, is_test: role == Role::Test })
             }
-            Role::Partner | Role::Operator | Role::Channel | Role::Session | Role::Onboarding => {
-                Err(Error::Unauthenticated.into())
-            }
+            Role::Partner
+            | Role::Operator
+            | Role::Channel
+            | Role::Session
+            | Role::Viewing
+            | Role::Onboarding => Err(Error::Unauthenticated.into()),
         }
     }
 }

@@ -54,8 +54,14 @@ fn still_running() -> Refusal {
     Error::Limited { retry_after: AGAIN }.into()
 }
 
-/// The claim of a request, if it has a key.
-pub(super) fn claim(scope: Scope, parts: &Parts, body: Option<&Bytes>) -> Result<Option<Claim>, Refusal> {
+/// The claim of a request, if it has a key. `within` is what keeps it apart from requests of the same account to the same
+/// path that are other ones: nothing, or which of the account's channels they are for.
+pub(super) fn claim(
+    scope: Scope,
+    within: Option<&str>,
+    parts: &Parts,
+    body: Option<&Bytes>,
+) -> Result<Option<Claim>, Refusal> {
     let Some(key) = parts.headers.get(KEY) else { return Ok(None) };
     let invalid = |code| Violation::new(FIELD, code);
     let key = key.to_str().map_err(|_| invalid(Code::Invalid))?.trim();
@@ -67,7 +73,11 @@ pub(super) fn claim(scope: Scope, parts: &Parts, body: Option<&Bytes>) -> Result
     }
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let content = [query, body.map_or(&[][..], |body| body)];
-    Ok(Some(Claim::new(scope, parts.method.as_str(), parts.uri.path(), key, &content)))
+    let path = match within {
+        Some(within) => format!("{within} {}", parts.uri.path()),
+        None => parts.uri.path().to_owned(),
+    };
+    Ok(Some(Claim::new(scope, parts.method.as_str(), &path, key, &content)))
 }
 
 /// The answer that this request got before.
@@ -134,7 +144,8 @@ impl Once {
         let vault = state.vault.clone();
         let kept = async move |tx: &mut Tx, command: &C| {
             let answer = render(unit(tx, command).await?)?;
-            if idempotency::keep(tx, &claim, &vault, &answer).await? {
+            // A refusal that is said in words of its own has done nothing either: it may be tried again.
+            if !(200..300).contains(&answer.status) || idempotency::keep(tx, &claim, &vault, &answer).await? {
                 Ok(answer)
             } else {
                 // Another process was first; what was done here is undone with this error.

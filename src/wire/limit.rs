@@ -78,6 +78,8 @@ mod tests {
         }
         assert_eq!(bucket.take(rate, start), Err(Duration::from_millis(20)));
         assert_eq!(bucket.check(rate, start), Err(Duration::from_millis(20)));
+        bucket.give(rate);
+        assert_eq!((bucket.take(rate, start), bucket.take(rate, start).is_err()), (Ok(()), true));
         assert_eq!(bucket.take(rate, start + 20_000), Ok(()));
         assert!(bucket.take(rate, start + 20_000).is_err());
         assert_eq!(bucket.check(rate, start + 2_000_000), Ok(()));

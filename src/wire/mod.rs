@@ -18,6 +18,7 @@ mod origin;
 mod refusal;
 pub mod smpp;
 mod system;
+mod transport_reports;
 
 pub use client::Connection;
 pub use d360::EVENTS;
@@ -28,7 +29,7 @@ pub use metrics::Metrics;
 
 use crate::core::change::{self, Kind};
 use crate::core::idempotency::Claim;
-use crate::core::key::{Directory, Entry};
+use crate::core::key::{Directory, Entry, Role};
 use crate::core::password::Passwords;
 use crate::core::secret::Vault;
 use crate::core::terms::Book;
@@ -120,6 +121,7 @@ pub struct State {
     under_way: UnderWay,
     wake: Wake,
     wrong_keys: Cache<IpAddr, Arc<limit::Bucket>>,
+    passwords_tried: Cache<[u8; 32], Arc<limit::Bucket>>,
     limits: bool,
     options: Options,
     clock: Clock,
@@ -221,6 +223,7 @@ impl Service {
             under_way: UnderWay::default(),
             wake: common.wake,
             wrong_keys: Cache::new(caller::ADDRESSES_MAX),
+            passwords_tried: Cache::new(caller::ADDRESSES_MAX),
             limits: options.rate_limits,
             options,
             clock,
@@ -241,7 +244,9 @@ impl Service {
             alive: router(d360::messaging::alive()),
             onboarding: router(d360::onboarding()),
             absent: router(utoipa_axum::router::OpenApiRouter::new()),
-            system: router(system::routes().merge(carrier_reports::routes())),
+            system: router(
+                system::routes().merge(carrier_reports::routes()).merge(transport_reports::routes()),
+            ),
             state,
         }
     }
@@ -320,7 +325,8 @@ impl Service {
     ) -> Result<Response<Body>, Refusal> {
         let (router, scheme) = match surface {
             Surface::System => {
-                let body = if carrier_reports::is_called(parts.uri.path()) {
+                let path = parts.uri.path();
+                let body = if carrier_reports::is_called(path) || transport_reports::is_called(path) {
                     Body::from(self.buffer(&parts.headers, body).await?)
                 } else {
                     body
@@ -366,8 +372,11 @@ impl Service {
                 parts.method = overridden(&parts)?;
             }
             caller::meter(&self.state, &entry, &parts.method)?;
+            caller::check(&entry, &parts.method)?;
             if parts.method == Method::POST {
-                context.claim = idempotency::claim(entry.principal.scope, &parts, bytes.as_ref())?;
+                let of = &entry.principal;
+                let within = of.subject.as_deref().filter(|_| of.role == Role::Channel);
+                context.claim = idempotency::claim(of.scope, within, &parts, bytes.as_ref())?;
             }
             let claim = context.claim;
             let _turn = claim.map(|claim| self.state.under_way.begin(claim)).transpose()?;

@@ -72,7 +72,8 @@ const TOKEN_PATH: &str = "/api/v2/token";
 /// Where onboarding begins (docs/spec/32-360-webhooks-onboarding.md section 4.1).
 const ONBOARDING_PATHS: &[&str] = &["/dashboard/app", "/onboarding"];
 
-const SYSTEM_PATHS: &[&str] = &["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/_carrier"];
+const SYSTEM_PATHS: &[&str] =
+    &["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/_carrier", "/_transport"];
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,38 +13,38 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A hub with one live channel and its key.
-struct Chats {
-    hub: Hub,
-    client: String,
-    channel: String,
-    key: String,
+pub struct Chats {
+    pub hub: Hub,
+    pub client: String,
+    pub channel: String,
+    pub key: String,
 }
 
 impl Chats {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let hub = Hub::new().await;
         let (client, channel) = hub.channel().await;
         let made = hub.call("POST", &format!("/channels/{channel}/api_keys")).send().await.expect(201);
         Chats { key: text(&made["api_key"]), hub, client, channel }
     }
 
-    fn call(&self, method: &str, path: &str) -> Call<'_> {
+    pub fn call(&self, method: &str, path: &str) -> Call<'_> {
         let call = self.hub.app.request(method, path).header("host", "waba-v2.acme.example");
         call.header("d360-api-key", &self.key)
     }
 
-    async fn send(&self, body: &Value) -> Answer {
+    pub async fn send(&self, body: &Value) -> Answer {
         self.call("POST", "/messages").json(body).send().await
     }
 
     /// Sends a text and answers the name of the message.
-    async fn text(&self, to: &str) -> String {
+    pub async fn text(&self, to: &str) -> String {
         let body = json!({"messaging_product": "whatsapp", "to": to, "type": "text", "text": {"body": "Hi"}});
         text(&self.send(&body).await.expect(200)["messages"][0]["id"])
     }
 
     /// A server of the owner's that the channel tells everything.
-    async fn told(&self) -> Customer {
+    pub async fn told(&self) -> Customer {
         let customer = Customer::new().await;
         let body = json!({"url": customer.url("/wa"), "headers": {"X-Own": "abc"}});
         let set = self.call("POST", "/v1/configs/webhook").json(&body).send().await.expect(200);
@@ -53,7 +53,7 @@ impl Chats {
     }
 
     /// The account behind the channel.
-    async fn account(&self) -> AccountId {
+    pub async fn account(&self) -> AccountId {
         let call =
             self.hub.app.request("GET", "/child-accounts").key(crate::support::live(&self.hub.partner));
         AccountId(call.send().await.expect(200)[0]["id"].as_i64().unwrap())

@@ -3,6 +3,10 @@
 
 use crate::hub::{Hub, WABA, text};
 use crate::support::customer::{Call, Customer};
+use crate::support::database::Home;
+use crate::support::http::Client;
+use crate::support::process::{Server, finish, partner as new_partner, rookery, run};
+use crate::support::provider::{Provider, Verdict};
 use hmac::{Hmac, KeyInit, Mac};
 use rookery::core::partner::{self, Patch};
 use rookery::core::secret::Secret;
@@ -157,4 +161,68 @@ async fn what_nobody_wants_to_hear_is_not_kept() {
     hub.call("POST", "/webhook_url").json(&body).send().await.expect(200);
     hub.app.pass(Duration::from_hours(1)).await;
     assert!(customer.calls().is_empty(), "{channel} was there before");
+}
+
+#[tokio::test]
+async fn events_are_looked_at_and_sent_again_by_command() {
+    let home = Home::new().await;
+    let made = new_partner(&home, "Acme");
+    let account = made["id"].to_string();
+    let secret = run(&home, &["platform-secret", "rotate", &account, "--json"]).json();
+    let customer = Provider::new(|_, _| Verdict::Answer(200, "", "thanks".to_owned()));
+    let mut command = rookery(&home);
+    let options =
+        ["serve", "--listen", "127.0.0.1:0", "--no-demo", "--no-rate-limit", "--allow-private-webhooks"];
+    let server = Server::serving(command.args(options), 1);
+    let post = |below: &str, body: &serde_json::Value| {
+        let (handle, key, body) = (text(&made["partnerId"]), text(&made["partnerApiKey"]), body.to_string());
+        let mut client = Client::new(server.address());
+        let request = format!(
+            "POST /api/v2/partners/{handle}{below} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        client.send(request.as_bytes());
+        assert!(client.read().status < 300);
+    };
+    let called = || {
+        let begun = std::time::Instant::now();
+        loop {
+            if let Some(call) = customer.calls().pop() {
+                return call;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "nothing was told");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let url = format!("http://{}/hook", customer.address());
+    post("/webhook_url", &json!({"webhook_url": url, "headers": {"X-Partner-Auth": "abc"}}));
+    post("/account_sharing/clients", &json!({"name": "Bakery", "email": "it@bakery.example"}));
+    let first = called();
+    let log = || run(&home, &["webhook", "log", &account, "--json"]).json();
+    while log()[0]["state"] != "told" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = text(&log()[0]["id"]);
+    assert_eq!((&log()[0]["kind"], &log()[0]["attempts"]), (&json!("event"), &json!(1)));
+    let shown = run(&home, &["webhook", "show", &account, &id, "--json"]).json();
+    assert_eq!((&shown["method"], text(&shown["body"]).as_bytes()), (&json!("POST"), first.body.as_slice()));
+    assert_eq!(
+        shown["attempts"][0]["headers"],
+        json!(["Content-Type", "x-360dialog-signature"]),
+        "not the partner's own"
+    );
+    assert!(!shown.to_string().contains("abc"));
+    run(&home, &["webhook", "replay", &account, &id]).ok();
+    let again = called();
+    assert_eq!((again.method.as_str(), &again.target, &again.body), ("POST", &first.target, &first.body));
+    let mut mac = Hmac::<Sha256>::new_from_slice(text(&secret["platformSecret"]).as_bytes()).unwrap();
+    mac.update(&again.body);
+    let digest = rookery::core::secret::hex(&mac.finalize().into_bytes());
+    assert_eq!(
+        (again.header("x-360dialog-signature"), again.header("x-partner-auth")),
+        (Some(digest.as_str()), Some("abc"))
+    );
+    run(&home, &["webhook", "replay-since", &account, "1h"]).ok();
+    assert_eq!(called().body, first.body);
+    finish(rookery(&home).args(["webhook", "replay", &account, "x"])).fails("no callback's id");
 }

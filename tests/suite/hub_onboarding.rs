@@ -12,7 +12,7 @@ const BACK: &str = "https://acme.example/connected?x=1";
 
 impl Hub {
     /// A hub whose partner says where its clients are led back to.
-    async fn welcoming() -> Hub {
+    pub async fn welcoming() -> Hub {
         let hub = Hub::new().await;
         let body = json!({"partner_redirect_url": BACK});
         hub.call("PATCH", "").json(&body).send().await.expect(200);
@@ -27,11 +27,11 @@ impl Hub {
         self.app.request("GET", &format!("{}{query}", self.entrance())).send().await
     }
 
-    async fn submit(&self, form: &str) -> Answer {
+    pub async fn submit(&self, form: &str) -> Answer {
         self.app.request("POST", &self.entrance()).form(form).send().await
     }
 
-    async fn sign_up(&self, email: &str, number: &str) -> Answer {
+    pub async fn sign_up(&self, email: &str, number: &str) -> Answer {
         let form = format!(
             "step=sign-up&name=Bakery&contact=John&email={email}&password=long+enough&number={number}&state=a%26b&partner=crm-1"
         );
@@ -174,7 +174,24 @@ async fn links_are_signed_fresh_and_used_once() {
     let seconds: i64 = of(&led, "io_timestamp").unwrap().parse().unwrap();
     assert_eq!(of(&led, "io_signature"), Some(signed(seconds).as_str()), "the redirect is signed as well");
     assert_eq!(hub.submit(&form("c@d.example")).await.status, 403, "a signature is good for one attempt");
-    assert_eq!(hub.get("/clients").await["total"], 1);
+    let upper = form("c@d.example").replace(&signed(now), &signed(now).to_ascii_uppercase());
+    let plus = form("c@d.example").replace(&format!("timestamp={now}"), &format!("timestamp=%2B{now}"));
+    for variant in [upper, plus] {
+        assert_eq!(hub.submit(&variant).await.status, 403, "however it is written: {variant}");
+    }
+    // What leads back proves that, and opens nothing.
+    hub.app.clock.advance(Duration::from_secs(2));
+    let now = hub.app.clock.now_us() / 1_000_000;
+    let form = |email: &str, seconds: i64| {
+        format!(
+            "step=sign-up&name=B&email={email}&password=long+enough&number=31612345679&io_signature={}&io_timestamp={seconds}",
+            signed(seconds)
+        )
+    };
+    let led = back(&hub.submit(&form("c@d.example", now - 1)).await);
+    let seconds: i64 = of(&led, "io_timestamp").unwrap().parse().unwrap();
+    assert_eq!(hub.submit(&form("e@f.example", seconds)).await.status, 403);
+    assert_eq!(hub.get("/clients").await["total"], 2);
     hub.app.settle().await;
 }
 

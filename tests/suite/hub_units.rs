@@ -16,7 +16,7 @@ use store::stepped::Step;
 use store::{Rx, Tx, sql};
 
 /// More statements than any of these units has before its end.
-const LEADS: usize = 24;
+const LEADS: usize = 32;
 const AT_ONCE: usize = 6;
 
 /// Runs a unit twice: the first takes some steps, then the second goes as far as it can, then both end.

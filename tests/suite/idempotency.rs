@@ -37,6 +37,10 @@ fn bodies(path: &str) -> Option<(Value, Value)> {
                 (body("one"), body("two"))
             }
             "whatsapp_business_profile" => (json!({"about": "one"}), json!({"about": "two"})),
+            "whatsapp_business_encryption" => {
+                let body = |key: &str| json!({"business_public_key": format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----")});
+                (body("one"), body("two"))
+            }
             "media" => (json!("one"), json!("two")),
             _ => return None,
         },

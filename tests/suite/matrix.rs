@@ -774,6 +774,9 @@ fn body(endpoint: &Endpoint, objects: &Objects) -> Option<Value> {
                 json!({"name": format!("new_{fresh}"), "category": "UTILITY", "language": "en", "components": []})
             }
             "whatsapp_business_profile" => json!({"about": "new"}),
+            "whatsapp_business_encryption" => {
+                json!({"business_public_key": "-----BEGIN PUBLIC KEY-----\nnew\n-----END PUBLIC KEY-----"})
+            }
             "media" => json!({}),
             _ => return None,
         },

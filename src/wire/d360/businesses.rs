@@ -9,7 +9,7 @@ use super::listing::{Asked, Known, sorted};
 use super::partner::own;
 use crate::core::account::AccountId;
 use crate::core::business::{self, Business};
-use crate::core::template::{self, COMPONENTS_MAX, New, Template};
+use crate::core::template::{self, COMPONENTS_MAX, Fault, New, Template};
 use crate::core::{Code, Error, Result as CoreResult};
 use crate::wire::Shared;
 use crate::wire::caller::PartnerCaller;
@@ -75,10 +75,18 @@ async fn view(
     Ok(Json(StatusCode::OK, sorted(body)))
 }
 
+/// The network's words for what is wrong with a template.
+pub(super) fn fault(fault: Option<Fault>) -> Option<&'static str> {
+    fault.map(|fault| match fault {
+        Fault::Nothing => "NONE",
+        Fault::Format => "INVALID_FORMAT",
+    })
+}
+
 /// A template as the hub shows it (section 5.1).
 pub(super) fn render_template(template: &Template, partner: &str) -> Value {
     let components: Value = serde_json::from_str(&template.components).unwrap_or_else(|_| json!([]));
-    let looked_at = template.rejected.is_some();
+    let looked_at = template.fault.is_some();
     json!({
         "category": template.category,
         "components": components,
@@ -93,7 +101,7 @@ pub(super) fn render_template(template: &Template, partner: &str) -> Value {
         "namespace": template.namespace,
         "partner_id": partner,
         "quality_score": if looked_at { json!({"reasons": null, "score": "UNKNOWN"}) } else { Value::Null },
-        "rejected_reason": template.rejected,
+        "rejected_reason": fault(template.fault),
         "status": template.status.name(),
         "updated_external": true,
         "waba_account_id": id::ending(&template.business, id::BUSINESS),
@@ -136,8 +144,7 @@ async fn list(
     let (partner, _) = own(&state, caller, &handle).await?;
     let listing = asked.read(&KNOWN)?;
     let found = state.store.scan(business_of(partner, &waba), template::list).await?;
-    let rendered = found.iter().map(|one| render_template(one, &handle)).collect();
-    Ok(listing.envelope("waba_templates", rendered))
+    listing.envelope("waba_templates", found, move |one| render_template(one, &handle)).await
 }
 
 const CATEGORIES: [&str; 3] = ["MARKETING", "UTILITY", "AUTHENTICATION"];

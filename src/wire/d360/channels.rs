@@ -5,14 +5,14 @@ use super::error::{self, MetaError};
 use super::fields::Fields;
 use super::id;
 use super::json::{Json, answer};
-use super::listing::{Asked, Known, sorted};
+use super::listing::{Asked, Known, one, sorted};
 use super::partner::own;
 use crate::core::account::AccountId;
 use crate::core::business::Business;
-use crate::core::channel::{self, Cancel, MadeKey, Narrow, Of, Stage, View};
+use crate::core::channel::{self, Cancel, MadeKey, Of, Quality, Stage, View};
 use crate::core::idempotency::Answer;
 use crate::core::key::KeyId;
-use crate::core::{Error, Timestamp};
+use crate::core::{Error, Scope, Timestamp};
 use crate::wire::Shared;
 use crate::wire::caller::PartnerCaller;
 use crate::wire::idempotency::Once;
@@ -62,6 +62,24 @@ fn status(stage: Stage) -> &'static str {
     }
 }
 
+/// The network's words for what people think of a channel.
+fn rating(quality: Quality) -> &'static str {
+    match quality {
+        Quality::High => "GREEN",
+        Quality::Medium => "YELLOW",
+        Quality::Low => "RED",
+    }
+}
+
+/// The network's words for how many people a channel may write to first.
+fn limit(reach: i64) -> String {
+    match reach {
+        ..1_000 => format!("TIER_{reach}"),
+        1_000..1_000_000 => format!("TIER_{}K", reach / 1_000),
+        _ => "TIER_UNLIMITED".to_owned(),
+    }
+}
+
 /// A channel as the hub shows it.
 pub(super) fn render(view: &View) -> Value {
     let View { channel, business, client } = view;
@@ -78,8 +96,8 @@ pub(super) fn render(view: &View) -> Value {
             "partner_payload": client["partner_payload"]},
         "client_id": client["id"],
         "created_at": channel.created.rfc3339_utc(),
-        "current_limit": channel.tier,
-        "current_quality_rating": channel.quality,
+        "current_limit": channel.reach.map(limit),
+        "current_quality_rating": channel.quality.map(rating),
         "external_id": channel.external,
         "has_inbox": false,
         "hub_status": channel.stage.name(),
@@ -163,13 +181,15 @@ async fn list(
     let (partner, _) = own(&state, caller, &partner).await?;
     let listing = asked.read(&KNOWN)?;
     let client = listing.exactly("client_id").or_else(|| listing.exactly("client.id"));
-    let narrow = Narrow {
-        id: listing.exactly("id").map(|text| id::without(text, id::CHANNEL)),
-        // No account has the number 0.
-        client: client.map(|text| id::account(text).unwrap_or(AccountId(0))),
+    let found = match (listing.exactly("id"), client) {
+        (Some(text), _) => one(state.store.read(channel_of(partner, text), channel::find).await)?,
+        (None, Some(text)) => match id::account(text) {
+            Some(account) => state.store.scan(Scope { root: partner, account }, channel::list_of).await?,
+            None => Vec::new(),
+        },
+        (None, None) => state.store.scan(partner, channel::list).await?,
     };
-    let found = state.store.scan((partner, narrow), channel::list).await?;
-    Ok(listing.envelope("partner_channels", found.iter().map(render).collect()))
+    listing.envelope("partner_channels", found, render).await
 }
 
 /// View a channel

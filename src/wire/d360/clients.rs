@@ -4,7 +4,7 @@ use super::error::MetaError;
 use super::fields::{Fields, filled};
 use super::id;
 use super::json::{Json, answer};
-use super::listing::{Asked, Known, sorted};
+use super::listing::{Asked, Known, one, sorted};
 use super::partner::own;
 use crate::core::account::{self, AccountId, ChildOf};
 use crate::core::client::{self, Client, Details, NewClient, PAYLOAD_MAX, Patch};
@@ -99,15 +99,14 @@ async fn list(
 ) -> Result<Json<Value>, Refusal> {
     let (partner, _) = own(&state, caller, &partner).await?;
     let listing = asked.read(&KNOWN)?;
-    let only = match listing.exactly("id") {
+    let clients = match listing.exactly("id") {
         Some(id) => match id::account(id) {
-            Some(account) => Some(account),
-            None => return Ok(listing.envelope("clients", Vec::new())),
+            Some(child) => one(state.store.read(ChildOf { partner, child }, client::find).await)?,
+            None => Vec::new(),
         },
-        None => None,
+        None => state.store.scan(partner, client::list).await?,
     };
-    let clients = state.store.scan((partner, only), client::list).await?;
-    Ok(listing.envelope("clients", clients.iter().map(render).collect()))
+    listing.envelope("clients", clients, render).await
 }
 
 /// View a client

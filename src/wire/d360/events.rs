@@ -1,5 +1,6 @@
 //! What partners are told: docs/spec/32-360-webhooks-onboarding.md sections 1 and 2.
 
+use super::businesses::fault;
 use super::json::bytes;
 use super::listing::sorted;
 use super::{channels, clients, id};
@@ -52,7 +53,7 @@ fn partner(event: &EventId, kind: Kind, about: &About<'_>) -> String {
                 "language": template.language,
                 "name": template.name,
                 "new_status": template.status.name().to_uppercase(),
-                "rejected_reason": template.rejected.as_deref().unwrap_or("NONE"),
+                "rejected_reason": fault(template.fault).unwrap_or("NONE"),
             },
         }),
     };

@@ -15,6 +15,11 @@ use std::convert::Infallible;
 /// Default and largest number of objects in one answer.
 const LIMIT_MAX: usize = 1_000;
 
+/// Most values of which one is to be there.
+const ANY_MAX: usize = 100;
+/// So many objects are rendered and sorted where they are asked for; more, on a thread of their own.
+const AT_ONCE_MAX: usize = 50;
+
 /// The query of a request, still to be read.
 pub(super) struct Asked(String);
 
@@ -91,6 +96,9 @@ impl Asked {
         let filters = given("filters").map_or_else(|| Ok(Map::new()), object)?;
         let mut wanted = Vec::new();
         flatten("", &filters, &mut wanted);
+        if wanted.iter().any(|(_, value)| value.as_array().is_some_and(|any| any.len() > ANY_MAX)) {
+            return Err(Refusal::Malformed("filters has a list of more than 100 values"));
+        }
         if wanted.iter().any(|(key, _)| !known.has(key)) {
             return Err(Refusal::Malformed("filters has a key that this list does not know"));
         }
@@ -177,9 +185,23 @@ impl Listing {
         compare(at(one, "id"), at(other, "id"))
     }
 
-    /// The envelope around the objects that are asked for.
-    pub(super) fn envelope(self, collection: &'static str, objects: Vec<Value>) -> Json<Value> {
-        let mut objects: Vec<Value> = objects.into_iter().filter(|object| self.fits(object)).collect();
+    /// The envelope around the objects that are asked for of those that were found.
+    pub(super) async fn envelope<T: Send + 'static>(
+        self,
+        collection: &'static str,
+        found: Vec<T>,
+        render: impl Fn(&T) -> Value + Send + 'static,
+    ) -> Result<Json<Value>, Refusal> {
+        let is_small = found.len() <= AT_ONCE_MAX;
+        let work = move || self.whole(collection, found.iter().map(render));
+        if is_small {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::bug("a list could not be rendered"))
+    }
+
+    fn whole(self, collection: &'static str, objects: impl Iterator<Item = Value>) -> Json<Value> {
+        let mut objects: Vec<Value> = objects.filter(|object| self.fits(object)).collect();
         objects.sort_by(|one, other| self.order(one, other));
         let total = objects.len();
         let page: Vec<Value> = objects.into_iter().skip(self.offset).take(self.limit).collect();
@@ -187,6 +209,15 @@ impl Listing {
             "offset": self.offset, "sort": self.sort, "total": total});
         envelope[collection] = Value::Array(page);
         Json(StatusCode::OK, sorted(envelope))
+    }
+}
+
+/// What an id leads to, as a list.
+pub(super) fn one<T>(found: crate::core::Result<T>) -> Result<Vec<T>, Refusal> {
+    match found {
+        Ok(found) => Ok(vec![found]),
+        Err(Error::NotFound(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::page::{Page, escaped};
 use super::{EVENTS, id};
 use crate::core::account::{self, AccountId, ChildOf};
-use crate::core::channel::{self, Narrow, Permit, View};
+use crate::core::channel::{self, Permit, View};
 use crate::core::client::{self, Details, NewClient};
 use crate::core::key::Role;
 use crate::core::partner::{self, Handle, Partner, check_url};
@@ -18,7 +18,7 @@ use crate::core::secret::{self, Place, Secret};
 use crate::core::sharing::{self, Request};
 use crate::core::{Code, Error, Noun, Result as CoreResult, Scope, Violation, onboarding as links};
 use crate::wire::attributes::{Attributes, at_most, filled};
-use crate::wire::caller::{spare, tried};
+use crate::wire::caller::attempt;
 use crate::wire::refusal::Refusal;
 use crate::wire::{Context, Shared};
 use axum::body::Body;
@@ -198,7 +198,7 @@ impl Host {
         client: AccountId,
         channels: &[String],
         revoked: &[String],
-        now_us: i64,
+        seconds: i64,
     ) -> Response<Body> {
         let list = |ids: &[String]| {
             let ids: Vec<String> = ids.iter().map(|id| id::ending(id, id::CHANNEL)).collect();
@@ -212,7 +212,6 @@ impl Host {
             let state: String = form_urlencoded::byte_serialize(state.as_bytes()).collect();
             query.extend(["&state=", &state]);
         }
-        let seconds = now_us / 1_000_000;
         if let Some(signature) = self.signature(seconds) {
             query.extend(["&io_timestamp=", &seconds.to_string(), "&io_signature=", &signature]);
         }
@@ -324,7 +323,7 @@ async fn submit(
     let mut reader = attributes.reader();
     let step = reader.optional(&["step"], at_most(TEXT_MAX)).unwrap_or_default();
     match step.as_str() {
-        "sign-up" => sign_up(&state, &host, &visit, &attributes).await,
+        "sign-up" => sign_up(&state, &host, &visit, &attributes, &context).await,
         "sign-in" => sign_in(&state, &host, &visit, &attributes, &context).await,
         "permissions" => permit(&state, &host, &visit, &attributes).await,
         _ => Ok(entrance(&host, &visit, None)),
@@ -337,17 +336,41 @@ struct SignUp {
     client: NewClient,
     person: NewPerson,
     number: Msisdn,
-    signature: Option<[u8; 32]>,
+    signatures: Signatures,
+}
+
+/// The signature that somebody came by, and the one that leads back: that proves the redirect and opens nothing.
+#[derive(Clone)]
+struct Signatures {
+    came: Option<[u8; 32]>,
+    leads: Option<[u8; 32]>,
+}
+
+impl Signatures {
+    fn of(host: &Host, visit: &Visit, seconds: i64) -> Signatures {
+        let hash = |signature: &str| secret::hash(&signature.to_ascii_lowercase());
+        let came = Some(visit.signature.as_str()).filter(|signature| !signature.is_empty()).map(hash);
+        Signatures { came, leads: host.signature(seconds).as_deref().map(hash) }
+    }
+
+    async fn spend(&self, tx: &mut Tx, partner: AccountId) -> CoreResult<()> {
+        if let Some(hash) = self.came
+            && !links::spend(tx, &(partner, hash)).await?
+        {
+            return Err(Error::Forbidden);
+        }
+        if let Some(hash) = self.leads {
+            // Others who were led back in this second have spent it already.
+            links::spend(tx, &(partner, hash)).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The client, its person and its channel: all, or nothing.
 async fn sign_up_unit(tx: &mut Tx, asked: &SignUp) -> CoreResult<(AccountId, Vec<String>)> {
     let partner = asked.client.partner;
-    if let Some(hash) = asked.signature
-        && !links::spend(tx, &(partner, hash)).await?
-    {
-        return Err(Error::Forbidden);
-    }
+    asked.signatures.spend(tx, partner).await?;
     let (made, is_new) = client::create(tx, &asked.client).await?;
     if !is_new {
         return Err(Violation::new("email", Code::Taken).into());
@@ -380,15 +403,12 @@ async fn add_number(
     Ok(sharing::complete_at_once(tx, &request).await?.unwrap_or_default())
 }
 
-fn spent(visit: &Visit) -> Option<[u8; 32]> {
-    (!visit.signature.is_empty()).then(|| secret::hash(&format!("{}|{}", visit.signature, visit.timestamp)))
-}
-
 async fn sign_up(
     state: &Shared,
     host: &Host,
     visit: &Visit,
     attributes: &Attributes,
+    context: &Context,
 ) -> Result<Response<Body>, Refusal> {
     let mut reader = attributes.reader();
     let name = reader.optional(&["name"], |text| account::check_name(text).map(|()| text.to_owned()));
@@ -406,6 +426,8 @@ async fn sign_up(
     if !host.partner.clients_add_numbers {
         return refuse("No numbers can be added at the moment.");
     }
+    // Not given back: each costs a hash, and may make an account.
+    attempt(state, context.client.address, &tried_as(host, &email))?;
     let password = state.passwords.hash(password, &state.entropy).await?;
     let client = NewClient {
         partner: host.id,
@@ -427,13 +449,17 @@ async fn sign_up(
         role: person::Role::Owner,
         password,
     };
-    let asked = SignUp { client, person, number, signature: spent(visit) };
+    let seconds = state.now_us() / 1_000_000;
+    let asked = SignUp { client, person, number, signatures: Signatures::of(host, visit, seconds) };
     match state.store.write(asked, sign_up_unit).await {
         Ok((child, channels)) => {
             state.wake.callbacks();
-            Ok(host.redirect(visit, child, &channels, &[], state.now_us()))
+            Ok(host.redirect(visit, child, &channels, &[], seconds))
         }
-        Err(Error::Invalid(_)) => refuse("This e-mail address has signed up before: sign in below."),
+        // Which of the two it was would tell who is here.
+        Err(Error::Invalid(_)) => refuse(
+            "This address or this number cannot be signed up. If you have signed up before, sign in below.",
+        ),
         Err(error) => Err(error.into()),
     }
 }
@@ -445,22 +471,17 @@ async fn sign_in(
     attributes: &Attributes,
     context: &Context,
 ) -> Result<Response<Body>, Refusal> {
-    let from = context.client.address;
-    spare(state, from)?;
     let mut reader = attributes.reader();
     let email = reader.optional(&["email"], person::email).unwrap_or_default();
     let password = reader.optional(&["password"], at_most(TEXT_MAX)).unwrap_or_default();
+    let tried = attempt(state, context.client.address, &tried_as(host, &email))?;
     let found = state.store.read((host.id, email), person::of_clients).await?;
     let stored = found.as_ref().map(|person| person.password.clone());
     let fits = state.passwords.fits(Password::typed(password), stored).await?;
     let Some(person) = found.filter(|_| fits) else {
-        return match tried(state, from) {
-            Refusal::Core(Error::Unauthenticated) => {
-                Ok(entrance(host, visit, Some("Wrong e-mail address or password.")))
-            }
-            refusal => Err(refusal),
-        };
+        return Ok(entrance(host, visit, Some("Wrong e-mail address or password.")));
     };
+    tried.forgive();
     let child = ChildOf { partner: host.id, child: person.scope.account };
     if state.store.read(child, client::find).await?.account.status != account::Status::Active {
         return Ok(entrance(host, visit, Some("This account is suspended.")));
@@ -480,9 +501,13 @@ async fn sign_in(
     Ok(permissions(host, visit, &token, &views))
 }
 
+/// Stands for somebody whose password is tried: addresses are a partner's own.
+fn tried_as(host: &Host, email: &str) -> String {
+    format!("{} {email}", host.handle())
+}
+
 async fn channels_of(state: &Shared, scope: Scope) -> Result<Vec<View>, Refusal> {
-    let narrow = Narrow { id: None, client: Some(scope.account) };
-    Ok(state.store.scan((scope.root, narrow), channel::list).await?)
+    Ok(state.store.scan(scope, channel::list_of).await?)
 }
 
 /// What a decision changes, in one unit.
@@ -490,23 +515,19 @@ async fn channels_of(state: &Shared, scope: Scope) -> Result<Vec<View>, Refusal>
 struct Decision {
     permit: Permit,
     number: Option<Msisdn>,
-    signature: Option<[u8; 32]>,
+    signatures: Signatures,
 }
 
 async fn decide(tx: &mut Tx, decision: &Decision) -> CoreResult<(Vec<String>, Vec<String>)> {
     let Permit { client, granted, revoked, .. } = &decision.permit;
-    if let Some(hash) = decision.signature
-        && !links::spend(tx, &(client.partner, hash)).await?
-    {
-        return Err(Error::Forbidden);
-    }
+    decision.signatures.spend(tx, client.partner).await?;
     let mut added = match decision.number {
         Some(number) => add_number(tx, client.partner, client.child, number).await?,
         None => Vec::new(),
     };
     let changed = channel::permit(tx, &decision.permit).await?;
     let mut permitted = granted.clone();
-    added.retain(|id| !permitted.contains(id));
+    added.retain(|id| !permitted.contains(id) && !revoked.contains(id));
     permitted.append(&mut added);
     let withdrawn = revoked.iter().filter(|id| changed.contains(id)).cloned().collect();
     Ok((permitted, withdrawn))
@@ -540,6 +561,7 @@ async fn permit(
     let (granted, revoked): (Vec<&View>, Vec<&View>) =
         open.partition(|view| chosen.contains(&view.channel.id));
     let ids = |views: &[&View]| views.iter().map(|view| view.channel.id.clone()).collect::<Vec<_>>();
+    let seconds = state.now_us() / 1_000_000;
     let decision = Decision {
         permit: Permit {
             client: ChildOf { partner: scope.root, child: scope.account },
@@ -548,10 +570,10 @@ async fn permit(
             dialect: EVENTS,
         },
         number: number.filter(|_| host.partner.clients_add_numbers),
-        signature: spent(visit),
+        signatures: Signatures::of(host, visit, seconds),
     };
     let (permitted, withdrawn) = state.store.write(decision, decide).await?;
     state.forget_keys().await?;
     state.wake.callbacks();
-    Ok(host.redirect(visit, scope.account, &permitted, &withdrawn, state.now_us()))
+    Ok(host.redirect(visit, scope.account, &permitted, &withdrawn, seconds))
 }

@@ -4,12 +4,11 @@
 use super::error::TokenError;
 use super::fields::Fields;
 use super::json::Json;
-use crate::core::key::Role;
 use crate::core::password::Password;
 use crate::core::person::{self, SignIn};
 use crate::core::secret::Secret;
 use crate::core::{Error, account, partner};
-use crate::wire::caller::{spare, tried};
+use crate::wire::caller::attempt;
 use crate::wire::refusal::Refusal;
 use crate::wire::{Context, Shared};
 use axum::extract::{Extension, State};
@@ -64,12 +63,13 @@ async fn create(
     let username = fields.required("username", |text| Ok(text.to_owned())).unwrap_or_default();
     let password = fields.required("password", |text| Ok(text.to_owned())).unwrap_or_default();
     fields.finish()?;
-    spare(&state, from)?;
     let email = person::email(&username).unwrap_or_default();
+    let tried = attempt(&state, from, &email)?;
     let found = state.store.read(email, person::of_partners).await?;
     let stored = found.as_ref().map(|person| person.password.clone());
     let fits = state.passwords.fits(Password::typed(password), stored).await?;
-    let Some(person) = found.filter(|_| fits) else { return Err(tried(&state, from)) };
+    let Some(person) = found.filter(|_| fits) else { return Err(Error::Unauthenticated.into()) };
+    tried.forgive();
     let owner = state.store.read(person.scope.account, account::find).await?;
     match owner.status {
         account::Status::Active => {}
@@ -95,7 +95,7 @@ async fn create(
     state.entropy.fill(&mut chance);
     let refresh_token = URL_SAFE_NO_PAD.encode(chance);
     let token = Secret::new(text.clone());
-    let sign_in = SignIn { person, token, opens: Role::Session, lasts: LASTS };
+    let sign_in = SignIn { opens: person.role.opens(), person, token, lasts: LASTS };
     state.store.write(sign_in, person::sign_in).await?;
     Ok(Json(
         StatusCode::OK,

@@ -98,7 +98,7 @@ impl TestApp {
             entropy,
             holder,
         };
-        let post = Post { store: store.clone(), dialect: EVENTS, holder, begun: false };
+        let post = Post::new(store.clone(), clock.clone(), EVENTS, holder);
         let post = Mutex::new(post);
         TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
     }

@@ -48,11 +48,11 @@ const MEDIA: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 const TEXT_MAX: usize = 4_096;
 
 /// The network's names for our messages: its own form around our id.
-fn wamid(id: ChatId) -> String {
+pub(in crate::wire) fn wamid(id: ChatId) -> String {
     format!("wamid.{}", STANDARD.encode(id.0))
 }
 
-#[cfg(test)]
+/// The id of such a name.
 fn of_wamid(text: &str) -> Option<ChatId> {
     let bytes = STANDARD.decode(text.strip_prefix("wamid.")?).ok()?;
     <[u8; 16]>::try_from(bytes).ok().map(ChatId::from)
@@ -80,8 +80,9 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
     }
     let input = match fields.any("to") {
         Some(Value::String(to)) => to.clone(),
-        Some(Value::Number(to)) => to.to_string(),
-        _ => return Ok(Asked::Answer(wrong("to is required"))),
+        Some(Value::Number(to)) if to.is_u64() => to.to_string(),
+        None => return Ok(Asked::Answer(wrong("to is required"))),
+        Some(_) => return Ok(Asked::Answer(wrong("to is not a phone number"))),
     };
     let Ok(to) = Msisdn::parse(&input) else {
         return Ok(Asked::Answer(wrong("to is not a phone number")));
@@ -108,8 +109,12 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         match (content["id"].as_str(), content["link"].as_str()) {
             (Some(id), _) => {
                 let file = (caller.scope, caller.channel.clone(), id.to_owned());
-                if state.store.read(file, media::find).await.is_err() {
-                    return Ok(Asked::Answer(wrong("there is no media with this id")));
+                match state.store.read(file, media::find).await {
+                    Ok(_) => {}
+                    Err(Error::NotFound(_)) => {
+                        return Ok(Asked::Answer(wrong("there is no media with this id")));
+                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
             (None, Some(link)) if crate::core::partner::check_url(link).is_ok() && !link.is_empty() => {}
@@ -120,38 +125,26 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         let (Some(name), Some(language)) = (name, language) else {
             return Ok(Asked::Answer(wrong("template needs a name and language.code")));
         };
-        let of = (caller.scope.root, found.business.id.clone());
-        let known = state.store.scan(of, template::list).await?;
-        let known = known.iter().find(|one| one.name == name && one.language == language);
-        match known {
-            Some(one) if one.status == template::Status::Approved => {
-                category = Category::parse(&one.category).unwrap_or(Category::Marketing);
-            }
-            // Another transport's network knows templates of its own.
-            _ if found.channel.transport != SIMULATED => category = Category::Marketing,
-            _ => {
-                let details = format!("template name ({name}) does not exist in {language}");
-                let refused = graph(
-                    StatusCode::NOT_FOUND,
-                    132_001,
-                    "Template name does not exist in the translation",
-                    &details,
-                );
-                return Ok(Asked::Answer(refused));
-            }
-        }
+        let Some(known) = category_of(state, &found, name, language).await? else {
+            let details = format!("template name ({name}) does not exist in {language}");
+            let words = "Template name does not exist in the translation";
+            return Ok(Asked::Answer(graph(StatusCode::NOT_FOUND, 132_001, words, &details)));
+        };
+        category = known;
     }
     if kind != "template" && to.0 / 1_000 == WINDOW_CLOSED {
         let words =
             "Message failed to send because more than 24 hours have passed since the customer last replied";
         return Ok(Asked::Answer(graph(StatusCode::BAD_REQUEST, 131_047, "Re-engagement message", words)));
     }
+    let quote = state.store.read((caller.scope, category, to), chat::quote).await?;
     let mut body = json!({"messaging_product": "whatsapp", "recipient_type": "individual",
         "to": to.to_string(), "type": kind});
     body[kind] = content.clone();
     if let Some(context) = fields.any("context") {
         body["context"] = context.clone();
     }
+    name_theirs(state, caller, &mut body).await?;
     let new = New {
         scope: caller.scope,
         channel: caller.channel.clone(),
@@ -159,8 +152,45 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         kind: kind.to_owned(),
         category,
         content: body.to_string(),
+        quote,
     };
     Ok(Asked::Send(Box::new(new), input))
+}
+
+/// What a template costs as; `None` if it cannot be sent.
+async fn category_of(
+    state: &Shared,
+    view: &View,
+    name: &str,
+    language: &str,
+) -> Result<Option<Category>, Refusal> {
+    let of = (view.channel.scope.root, view.business.id.clone());
+    let asked = (of, name.to_owned(), language.to_owned());
+    match state.store.read(asked, template::named).await {
+        Ok(one) if one.status == template::Status::Approved => {
+            Ok(Some(Category::parse(&one.category).unwrap_or(Category::Marketing)))
+        }
+        // Another transport's network knows templates of its own.
+        Ok(_) | Err(Error::NotFound(_)) if view.channel.transport != SIMULATED => {
+            Ok(Some(Category::Marketing))
+        }
+        Ok(_) | Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where a message is about another one of ours, calls that by the name that the network knows: its owner knows it by ours.
+async fn name_theirs(state: &Shared, caller: &ChannelCaller, body: &mut Value) -> Result<(), Refusal> {
+    for path in ["/context/message_id", "/reaction/message_id"] {
+        let Some(slot) = body.pointer_mut(path) else { continue };
+        let Some(id) = slot.as_str().and_then(of_wamid) else { continue };
+        match state.store.read((caller.scope, caller.channel.clone(), id), chat::find).await {
+            Ok(Chat { reference: Some(reference), .. }) => *slot = reference.into(),
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Numbers for which the 24 hours are over: 99900 470 and any three digits (docs/simulated-carrier.md).
@@ -169,8 +199,13 @@ const WINDOW_CLOSED: i64 = 99_900_470;
 /// Marks a received message as read.
 async fn read(state: &Shared, caller: &ChannelCaller, message: &str) -> Result<Answer, Refusal> {
     let of = (caller.scope, caller.channel.clone(), message.to_owned());
-    match state.store.read(of, chat::by_reference).await {
-        Ok(_) => Ok(answer(StatusCode::OK, &json!({"success": true}))),
+    match state.store.write(of, chat::mark_read).await {
+        Ok(goes_out) => {
+            if goes_out {
+                state.wake.parts();
+            }
+            Ok(answer(StatusCode::OK, &json!({"success": true})))
+        }
         Err(Error::NotFound(_)) => Ok(wrong("there is no message with this id")),
         Err(error) => Err(error.into()),
     }

@@ -4,11 +4,11 @@ use super::super::error::MetaError;
 use super::super::fields::Fields;
 use super::super::json::{Json, answer};
 use super::view;
-use crate::core::Scope;
 use crate::core::business::{self, Hook, place};
 use crate::core::channel;
 use crate::core::partner::check_url;
 use crate::core::secret::Vault;
+use crate::core::{Code, Scope};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, at_most};
 use crate::wire::caller::ChannelCaller;
@@ -27,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(business_hook, set_business_hook))
         .routes(routes!(number))
         .routes(routes!(set_profile))
+        .routes(routes!(public_key, set_public_key))
 }
 
 /// Headers as they are stored, as an object.
@@ -139,4 +140,47 @@ async fn set_profile(
     let command = (caller.scope, caller.channel, profile.to_string());
     let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
     once.answer(&state, command, channel::set_profile, done).await
+}
+
+/// Longest public key, in PEM: one of 4,096 bits has some 800 characters.
+const KEY_MAX: usize = 2_048;
+
+/// View the public key for encrypted forms
+#[utoipa::path(get, path = "/whatsapp_business_encryption", tag = "Messaging", security(("ChannelKey" = [])),
+    responses((status = 200, body = Value), (status = 401, body = super::WrongKey)))]
+async fn public_key(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
+    let key = state.store.read((caller.scope, caller.channel), channel::public_key).await?;
+    let keys: Vec<Value> = key
+        .map(|key| json!({"business_public_key": key, "business_public_key_signature_status": "VALID"}))
+        .into_iter()
+        .collect();
+    Ok(Json(StatusCode::OK, json!({"data": keys})))
+}
+
+/// Set the public key for encrypted forms
+#[utoipa::path(post, path = "/whatsapp_business_encryption", tag = "Messaging", security(("ChannelKey" = [])),
+    request_body = Value,
+    responses((status = 200, body = Value), (status = 400, body = MetaError), (status = 401, body = super::WrongKey)))]
+async fn set_public_key(
+    State(state): State<Shared>,
+    caller: ChannelCaller,
+    once: Once,
+    mut fields: Fields,
+) -> Result<Response, Refusal> {
+    let key = fields.required("business_public_key", |text| {
+        let text = text.trim();
+        let is_pem =
+            text.starts_with("-----BEGIN PUBLIC KEY-----") && text.ends_with("-----END PUBLIC KEY-----");
+        if text.len() > KEY_MAX {
+            Err(Code::TooLong(KEY_MAX))
+        } else if is_pem {
+            Ok(text.to_owned())
+        } else {
+            Err(Code::Invalid)
+        }
+    });
+    fields.finish()?;
+    let command = (caller.scope, caller.channel, key.unwrap_or_default());
+    let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
+    once.answer(&state, command, channel::set_public_key, done).await
 }

@@ -89,7 +89,7 @@ async fn upload(
     upload: Upload,
 ) -> Result<Response<Body>, Refusal> {
     let Upload { kind, content } = upload;
-    let new = New { scope: caller.scope, channel: caller.channel, kind, content };
+    let new = New::of((caller.scope, caller.channel), kind, content);
     once.answer(&state, new, media::store, |id| Ok(answer(StatusCode::OK, &json!({"id": id})))).await
 }
 

@@ -7,6 +7,7 @@ mod health;
 mod templates;
 
 pub(super) use chats::told;
+pub(in crate::wire) use chats::wamid;
 
 use super::error::own;
 use super::json::Json;

@@ -43,8 +43,7 @@ async fn list(
     let found = view(&state, &caller).await?;
     let handle = state.store.read(caller.scope.root, partner::view).await?.handle;
     let templates = state.store.scan((caller.scope.root, found.business.id), template::list).await?;
-    let rendered = templates.iter().map(|one| render_template(one, handle.as_str())).collect();
-    Ok(listing.envelope("waba_templates", rendered))
+    listing.envelope("waba_templates", templates, move |one| render_template(one, handle.as_str())).await
 }
 
 /// What creating answers here: less than on the hub.
