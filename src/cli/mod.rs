@@ -12,6 +12,7 @@ mod money;
 mod numbers;
 mod opt_outs;
 mod people;
+mod reports;
 mod smpp_users;
 mod webhooks;
 
@@ -100,6 +101,9 @@ enum Command {
     /// Look at callbacks, send them again, resume endpoints
     #[command(subcommand)]
     Webhook(webhooks::WebhookCommand),
+    /// What was sent and received
+    #[command(subcommand)]
+    Report(reports::ReportCommand),
     /// Check the installation and say what to do about each finding
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document of everything that is served
@@ -213,6 +217,7 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Route(command) => carriers::route(&installation, command).await,
         Command::Number(command) => numbers::run(&installation, command).await,
         Command::OptOut(command) => opt_outs::run(&installation, command).await,
+        Command::Report(command) => reports::run(&installation, command).await,
         Command::Webhook(command) => webhooks::run(&installation, command).await,
         Command::Serve(_) | Command::Doctor(_) | Command::Openapi | Command::Dev(_) => Ok(()),
     };

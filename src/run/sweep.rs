@@ -5,7 +5,7 @@ use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
     Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease, media,
-    message, onboarding, part, receipt, schedule, signing_key, smpp_outbox, smpp_part,
+    message, onboarding, part, receipt, report, rollup, schedule, signing_key, smpp_outbox, smpp_part,
 };
 use std::time::Duration;
 use store::Store;
@@ -52,6 +52,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     more |= store.bulk((), receipt::catch_up_all).await?;
     more |= store.bulk((), part::abandon).await?;
     more |= store.bulk((), smpp_part::give_up).await?;
+    more |= rollup::count_some(store).await?;
     if rare {
         more |= store.bulk((), fragment::take_incomplete).await?;
         more |= store.bulk((), archive::remove_hidden).await?;
@@ -66,6 +67,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         more |= store.bulk((), onboarding::forget).await?;
         more |= store.bulk((), idempotency::forget).await?;
         more |= store.bulk((), smpp_part::forget).await?;
+        more |= store.bulk((), report::forget).await?;
         more |= store.bulk((), smpp_outbox::give_up).await?;
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         forgotten?;

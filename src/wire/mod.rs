@@ -212,6 +212,7 @@ impl Service {
         clock: Clock,
         entropy: Entropy,
     ) -> Self {
+        common.terms.trust(vault.clone());
         let state = Arc::new(State {
             store,
             vault,

@@ -47,6 +47,8 @@ mod openapi;
 mod opt_out;
 mod own_pages;
 mod partner_api;
+mod pricing;
+mod reports;
 mod samples;
 mod scheduled;
 mod sdk;
