@@ -7,6 +7,7 @@ mod accounts;
 mod carriers;
 mod dev;
 mod doctor;
+mod erasures;
 mod keys;
 mod money;
 mod numbers;
@@ -101,6 +102,8 @@ enum Command {
     /// Look at callbacks, send them again, resume endpoints
     #[command(subcommand)]
     Webhook(webhooks::WebhookCommand),
+    /// Remove a person, known by a number, from everything that an account keeps
+    Erase(erasures::Erase),
     /// What was sent and received
     #[command(subcommand)]
     Report(reports::ReportCommand),
@@ -217,6 +220,7 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         Command::Route(command) => carriers::route(&installation, command).await,
         Command::Number(command) => numbers::run(&installation, command).await,
         Command::OptOut(command) => opt_outs::run(&installation, command).await,
+        Command::Erase(command) => erasures::erase(&installation, command).await,
         Command::Report(command) => reports::run(&installation, command).await,
         Command::Webhook(command) => webhooks::run(&installation, command).await,
         Command::Serve(_) | Command::Doctor(_) | Command::Openapi | Command::Dev(_) => Ok(()),

@@ -18,6 +18,7 @@ pub mod client;
 pub mod contact;
 pub mod country;
 pub mod endpoint;
+pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod fragment;

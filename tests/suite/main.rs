@@ -24,6 +24,7 @@ mod contacts;
 mod conventions;
 mod edges;
 mod egress;
+mod erasure;
 mod exact;
 mod groups;
 mod home;
