@@ -283,18 +283,7 @@ async fn every_look_up_of_an_erasure_and_of_a_report_goes_by_an_index() {
     let db = rusqlite::Connection::open(app.home().folder().join("rookery.db")).expect("the file opens");
     let mut seen = 0;
     // Settings of the operator's, of which there are few, and what a bounded look-up within the statement has found.
-    let few = [
-        "SCAN carrier",
-        "SCAN network",
-        "SCAN CONSTANT ROW",
-        "SCAN (subquery",
-        "SCAN first",
-        "SCAN r",
-        "SCAN a",
-        "SCAN b",
-        "SCAN c",
-        "SCAN d",
-    ];
+    let few = ["carrier", "network", "CONSTANT", "first", "r", "a", "b", "c", "d"];
     let files = ["src/core/erasure.rs", "src/core/rollup.rs", "src/core/report.rs", "src/core/opt_out.rs"];
     for sql in store::STATEMENTS.iter().filter(|sql| files.iter().any(|file| sql.at().starts_with(file))) {
         let text = format!("EXPLAIN QUERY PLAN {}", sql.text().replace("FOR UPDATE", ""));
@@ -302,7 +291,8 @@ async fn every_look_up_of_an_erasure_and_of_a_report_goes_by_an_index() {
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().expect("a plan") {
             let detail: String = row.get(3).expect("a text");
-            let is_scan = detail.starts_with("SCAN") && !few.contains(&detail.as_str());
+            let of = detail.strip_prefix("SCAN ").and_then(|of| of.split(' ').next());
+            let is_scan = of.is_some_and(|of| !of.starts_with('(') && !few.contains(&of));
             assert!(
                 !is_scan || detail.contains("recipient_uncounted"),
                 "{}: {detail} in {}",
