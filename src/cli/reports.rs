@@ -2,10 +2,11 @@
 
 use super::{Failure, Outcome, account_id, moment, say};
 use crate::core::report::{self, Dimension, Line, Question, Step, Whose};
-use crate::core::{Error, Timestamp, account};
+use crate::core::{Error, Timestamp, account, carrier};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
@@ -74,14 +75,23 @@ pub(super) async fn run(installation: &Installation, command: ReportCommand) -> 
         Error::Invalid(_) => Failure("too much for one report: ask for less time or tell less apart".into()),
         other => other.into(),
     })?;
-    print(&question, &lines, account.currency.as_str(), usage.json);
+    let carriers = installation.store.read((), carrier::all).await?;
+    let names = carriers.into_iter().map(|carrier| (carrier.id.0.to_string(), carrier.name)).collect();
+    print(&question, &lines, (account.currency.as_str(), &names), usage.json);
     Ok(())
 }
 
-fn print(question: &Question, lines: &[Line], currency: &str, as_json: bool) {
+fn print(
+    question: &Question,
+    lines: &[Line],
+    (currency, carriers): (&str, &HashMap<String, String>),
+    as_json: bool,
+) {
     let names: Vec<&str> = question.by.iter().map(|of| of.name()).collect();
     let value = |of: Dimension, value: &str| match of {
         Dimension::Carrier if value == "0" => String::new(),
+        // One that was removed keeps its number.
+        Dimension::Carrier => carriers.get(value).map_or(value, String::as_str).to_owned(),
         _ => value.to_owned(),
     };
     if as_json {

@@ -238,13 +238,14 @@ pub async fn among(store: &Store, terms: &Terms, numbers: &[Msisdn]) -> Result<H
     let scope = terms.scope;
     let mut found = HashSet::new();
     for some in numbers.chunks(ASKED) {
-        // In this order: an entry that becomes a hash meanwhile is met as what it was or as what it is.
-        let (plain, any_hidden) = store.read((scope, some.to_vec()), plain_among).await?;
-        found.extend(plain);
-        if !any_hidden {
-            continue;
-        }
-        let vault = terms.vault.as_ref().ok_or_else(|| Error::Internal("hashes without their key".into()))?;
+        found.extend(store.read((scope, some.to_vec()), some_among).await?);
+    }
+    // Only then: an entry that becomes a hash meanwhile is met as what it was or as what it is.
+    if !store.read(scope, has_hidden).await? {
+        return Ok(found);
+    }
+    let vault = terms.vault.as_ref().ok_or_else(|| Error::Internal("hashes without their key".into()))?;
+    for some in numbers.chunks(ASKED) {
         let hashes: Vec<Msisdn> = some.iter().map(|number| hidden(vault, scope, *number)).collect();
         let behind = store.read((scope, some.to_vec(), hashes.clone()), hidden_among).await?;
         found.extend(some.iter().zip(&hashes).filter(|(_, hash)| behind.contains(hash)).map(|(to, _)| *to));
@@ -252,16 +253,15 @@ pub async fn among(store: &Store, terms: &Terms, numbers: &[Msisdn]) -> Result<H
     Ok(found)
 }
 
-/// Which of some numbers are on the list, and whether it has entries that are hashes.
-async fn plain_among(rx: &mut Rx, (scope, numbers): &(Scope, Vec<Msisdn>)) -> Result<(Vec<Msisdn>, bool)> {
-    let plain = some_among(rx, &(*scope, numbers.clone())).await?;
+/// Whether an account's list has entries that are hashes.
+async fn has_hidden(rx: &mut Rx, scope: &Scope) -> Result<bool> {
     let any: Option<i64> = rx
         .maybe(
             sql!("SELECT msisdn FROM opt_out WHERE root = $1 AND account = $2 AND msisdn < 0 LIMIT 1"),
             &[&scope.root, &scope.account],
         )
         .await?;
-    Ok((plain, any.is_some()))
+    Ok(any.is_some())
 }
 
 /// Which of the hashes of some numbers are on the list, as far as those have not come back.

@@ -5,7 +5,7 @@
 
 use super::archive::first_id;
 use super::carrier::CarrierId;
-use super::message::{Direction, Format, Status};
+use super::message::{Direction, Format, MessageId, Status};
 use super::money::Amount;
 use super::phone::{Msisdn, Originator};
 use super::rollup::{self, QUARTER_US};
@@ -125,7 +125,9 @@ pub struct Line {
 /// Most lines of a report.
 pub const LINES_MAX: usize = 50_000;
 /// Most recipients that are looked at for what the rollups do not know.
-const DETAILS_MAX: i64 = 20_000;
+const DETAILS_MAX: usize = 20_000;
+/// Of these one read gives so many.
+const DETAILS_PAGE: i64 = 1_000;
 /// Time that one read of the rollups covers, at first.
 const STRETCH_US: i64 = 7 * 96 * QUARTER_US;
 
@@ -167,11 +169,16 @@ impl Fact {
     }
 }
 
+/// When a line begins, and its values, each led by what sorts it.
+type Place = (Timestamp, Vec<(usize, String)>);
+/// Recipients, parts and price.
+type Figures = (i64, i64, i64);
+
 /// Sums that grow.
 struct Sums<'q> {
     question: &'q Question,
     /// By begin and by values; numbers are in the order of numbers, so their length comes first.
-    sums: BTreeMap<(Timestamp, Vec<(usize, String)>), (i64, i64, i64)>,
+    sums: BTreeMap<Place, Figures>,
 }
 
 impl Sums<'_> {
@@ -200,11 +207,10 @@ impl Sums<'_> {
 
     fn lines(self) -> Vec<Line> {
         let lines = self.sums.into_iter().filter(|(_, (messages, ..))| *messages != 0);
-        let line =
-            |((begin, values), (messages, parts, price)): ((_, Vec<(usize, String)>), (i64, i64, i64))| {
-                let values = values.into_iter().map(|(_, value)| value).collect();
-                Line { begin, values, messages, parts, price: Amount(price) }
-            };
+        let line = |((begin, values), (messages, parts, price)): (Place, Figures)| {
+            let values = values.into_iter().map(|(_, value)| value).collect();
+            Line { begin, values, messages, parts, price: Amount(price) }
+        };
         lines.map(line).collect()
     }
 }
@@ -381,6 +387,7 @@ async fn facts(rx: &mut Rx, slice: &Slice) -> Result<Vec<Fact>> {
 
 /// A recipient with what the rollups do not know.
 struct Detail {
+    message: MessageId,
     created: Timestamp,
     direction: Direction,
     format: Format,
@@ -397,6 +404,7 @@ struct Detail {
 impl FromRow for Detail {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
         Ok(Detail {
+            message: row.next()?,
             created: row.next()?,
             direction: row.next()?,
             format: row.next()?,
@@ -427,66 +435,87 @@ async fn details(store: &Store, sums: &mut Sums<'_>) -> Result<()> {
     let begin = rollup::bucket(question.begin);
     let end = rollup::bucket(Timestamp(question.end.0.saturating_add(QUARTER_US - 1)));
     let width_us = question.step.width_us();
+    let mut looked_at = 0;
     for account in accounts {
         let scope = Scope { root: *root, account: *account };
-        let command = (scope, begin, end, originator.clone(), reference.clone());
-        let found = store.scan(command, looked_up).await?;
-        if i64::try_from(found.len()).map_or(true, |found| found > DETAILS_MAX) {
-            return Err(too_broad());
-        }
-        for one in found {
-            let at = match question.step {
-                Step::Whole => one.created,
-                _ => aligned(one.created, width_us, question.offset),
-            };
-            let price = if one.status == Status::Scheduled { Amount::ZERO } else { one.price };
-            let remote = rollup::remote(one.direction, one.to, &one.originator);
-            sums.add(&Fact {
-                at,
-                account: *account,
-                direction: one.direction.name().to_owned(),
-                status: one.status.name().to_owned(),
-                country: rollup::country_of(remote),
-                network: one.network.unwrap_or_default(),
-                format: one.format.name().to_owned(),
-                carrier: one.carrier,
-                originator: one.originator.as_str().to_owned(),
-                reference: one.reference.unwrap_or_default(),
-                messages: 1,
-                parts: one.parts,
-                price,
-            })?;
+        let mut after = (first_id(begin), Msisdn(-1));
+        loop {
+            let wanted =
+                Wanted { scope, after, end, originator: originator.clone(), reference: reference.clone() };
+            let found = store.scan(wanted, looked_up).await?;
+            looked_at += found.len();
+            if looked_at > DETAILS_MAX {
+                return Err(too_broad());
+            }
+            let last = found.last().map(|one| (one.message, one.to));
+            let is_last = i64::try_from(found.len()).is_ok_and(|found| found < DETAILS_PAGE);
+            for one in found {
+                let at = match question.step {
+                    Step::Whole => one.created,
+                    _ => aligned(one.created, width_us, question.offset),
+                };
+                sums.add(&one.fact(*account, at))?;
+            }
+            match last.filter(|_| !is_last) {
+                Some(last) => after = last,
+                None => break,
+            }
         }
     }
     Ok(())
 }
 
-const DETAILS: &str = "SELECT m.created, m.direction, m.kind, m.originator, m.reference, m.parts, r.msisdn, r.status, r.price, r.carrier, \
-    r.network FROM message m JOIN recipient r ON r.root = m.root AND r.account = m.account AND r.message = m.id
-    WHERE m.root = $1 AND m.account = $2 AND m.id >= $3 AND m.id < $4";
-
-type Wanted = (Scope, Timestamp, Timestamp, Option<String>, Option<String>);
-
-async fn looked_up(rx: &mut Rx, (scope, begin, end, originator, reference): &Wanted) -> Result<Vec<Detail>> {
-    let (first, last, most) = (first_id(*begin), first_id(*end), DETAILS_MAX + 1);
-    let (root, account) = (&scope.root, &scope.account);
-    Ok(match (originator, reference) {
-        (_, Some(reference)) => {
-            rx.all(
-                sql!(DETAILS, " AND m.reference = $5 LIMIT $6"),
-                &[root, account, &first, &last, reference, &most],
-            )
-            .await?
+impl Detail {
+    fn fact(self, account: AccountId, at: Timestamp) -> Fact {
+        let price = if self.status == Status::Scheduled { Amount::ZERO } else { self.price };
+        let remote = rollup::remote(self.direction, self.to, &self.originator);
+        Fact {
+            at,
+            account,
+            direction: self.direction.name().to_owned(),
+            status: self.status.name().to_owned(),
+            country: rollup::country_of(remote),
+            network: self.network.unwrap_or_default(),
+            format: self.format.name().to_owned(),
+            carrier: self.carrier,
+            originator: self.originator.as_str().to_owned(),
+            reference: self.reference.unwrap_or_default(),
+            messages: 1,
+            parts: self.parts,
+            price,
         }
-        (Some(originator), None) => {
-            rx.all(
-                sql!(DETAILS, " AND m.originator = $5 LIMIT $6"),
-                &[root, account, &first, &last, originator, &most],
-            )
-            .await?
-        }
-        (None, None) => rx.all(sql!(DETAILS, " LIMIT $5"), &[root, account, &first, &last, &most]).await?,
-    })
+    }
+}
+
+const DETAILS: &str =
+    "SELECT m.id, m.created, m.direction, m.kind, m.originator, m.reference, m.parts, r.msisdn, r.status, \
+    r.price, r.carrier, r.network
+    FROM message m JOIN recipient r ON r.root = m.root AND r.account = m.account AND r.message = m.id
+    WHERE m.root = $1 AND m.account = $2 AND m.id >= $3 AND m.id < $4 AND (m.id > $3 OR r.msisdn > $5)";
+const PAGED: &str = " ORDER BY m.id, r.msisdn LIMIT $6";
+
+/// Some recipients of somebody's messages, after one.
+struct Wanted {
+    scope: Scope,
+    after: (MessageId, Msisdn),
+    end: Timestamp,
+    originator: Option<String>,
+    reference: Option<String>,
+}
+
+async fn looked_up(rx: &mut Rx, wanted: &Wanted) -> Result<Vec<Detail>> {
+    let Wanted { scope, after: (first, to), end, originator, reference } = wanted;
+    let last = first_id(*end);
+    let of = reference.as_ref().or(originator.as_ref());
+    let mut asked: Vec<&dyn store::Param> =
+        vec![&scope.root, &scope.account, first, &last, to, &DETAILS_PAGE];
+    asked.extend(of.map(|of| -> &dyn store::Param { of }));
+    let text = match (originator, reference) {
+        (_, Some(_)) => sql!(DETAILS, " AND m.reference = $7", PAGED),
+        (Some(_), None) => sql!(DETAILS, " AND m.originator = $7", PAGED),
+        (None, None) => sql!(DETAILS, PAGED),
+    };
+    Ok(rx.all(text, &asked).await?)
 }
 
 /// A report of which not all lines were answered at once: the rest is of the same moment.

@@ -235,6 +235,7 @@ pub async fn count_some(store: &Store) -> Result<bool> {
 
 /// Moves recipients from where they were counted to where they belong. One that has changed since it was looked at, or
 /// that another process has counted, is left for the next look.
+#[expect(clippy::ptr_arg, reason = "a command is what it was given as")]
 pub async fn count(tx: &mut Tx, found: &Vec<Seen>) -> Result<()> {
     let noted = tx
         .exec_each(

@@ -17,7 +17,7 @@ async fn rates(shop: &Shop, rates: &[(&str, i64)]) {
     shop.app.notice_changes().await;
 }
 
-fn row(price: &str, mccmnc: &str, mnc: Value, country: (&str, &str), operator: Value) -> Value {
+fn row(price: &str, mccmnc: &str, mnc: &Value, country: (&str, &str), operator: &Value) -> Value {
     json!({"price": price, "currencyCode": "EUR", "mccmnc": mccmnc, "mcc": &mccmnc[..mccmnc.len().min(3)], "mnc": mnc,
         "countryName": country.1, "countryIsoCode": country.0, "operatorName": operator})
 }
@@ -52,18 +52,18 @@ async fn a_list_has_the_default_the_countries_and_the_networks() {
     let list = shop.call("GET", "/pricing/sms/outbound").send().await.expect(200);
     assert_eq!(
         list["prices"][0],
-        row("0.071000", "0", Value::Null, ("XX", "Default Rate"), json!("Default Rate"))
+        row("0.071000", "0", &Value::Null, ("XX", "Default Rate"), &json!("Default Rate"))
     );
     assert_eq!((&list["gateway"], &list["currencyCode"]), (&json!(1), &json!("EUR")));
     let prices = list["prices"].as_array().expect("prices");
     assert_eq!(list["totalCount"], json!(prices.len()));
     let of = |mccmnc: &str| prices.iter().find(|row| row["mccmnc"] == mccmnc).cloned();
-    assert_eq!(of("204"), Some(row("0.052000", "204", Value::Null, ("NL", "Netherlands"), Value::Null)));
+    assert_eq!(of("204"), Some(row("0.052000", "204", &Value::Null, ("NL", "Netherlands"), &Value::Null)));
     // One of its prefixes has the country's price, which is the higher one: the network costs that and is not listed.
     assert_eq!((of("20499"), of("20408")), (None, None));
     assert_eq!(of("262"), None, "Germany costs what all others cost");
-    assert_eq!(of("310"), Some(row("0.008000", "310", Value::Null, ("US", "United States"), Value::Null)));
-    assert_eq!(of("338"), Some(row("0.090000", "338", Value::Null, ("JM", "Jamaica"), Value::Null)));
+    assert_eq!(of("310"), Some(row("0.008000", "310", &Value::Null, ("US", "United States"), &Value::Null)));
+    assert_eq!(of("338"), Some(row("0.090000", "338", &Value::Null, ("JM", "Jamaica"), &Value::Null)));
     assert_eq!(
         of("302").map(|row| row["price"].clone()),
         Some(json!("0.008000")),
@@ -77,7 +77,7 @@ async fn a_list_has_the_default_the_countries_and_the_networks() {
     let list = shop.call("GET", "/pricing/sms/outbound").send().await.expect(200);
     let network =
         list["prices"].as_array().expect("prices").iter().find(|row| row["mccmnc"] == "20499").cloned();
-    let wanted = row("0.049500", "20499", json!("99"), ("NL", "Netherlands"), json!("Examplecell"));
+    let wanted = row("0.049500", "20499", &json!("99"), ("NL", "Netherlands"), &json!("Examplecell"));
     assert_eq!(network, Some(wanted));
     // What a message to that network costs is what the list says for its row.
     let id = shop.send(&json!([31_651_000_011_i64])).await;
@@ -89,7 +89,7 @@ async fn an_account_without_prices_pays_nothing_and_a_test_key_reads_the_same() 
     let shop = Shop::new().await;
     let other = shop.app.child(shop.partner.account.id, "Wool Shop").await;
     let list = shop.app.request("GET", "/pricing/sms/outbound").key(live(&other)).send().await.expect(200);
-    let free = row("0.000000", "0", Value::Null, ("XX", "Default Rate"), json!("Default Rate"));
+    let free = row("0.000000", "0", &Value::Null, ("XX", "Default Rate"), &json!("Default Rate"));
     assert_eq!(list["prices"], json!([free]));
     let key = test(&other);
     assert_eq!(shop.app.request("GET", "/pricing/sms/outbound").key(key).send().await.expect(200), list);

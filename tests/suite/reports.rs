@@ -347,7 +347,7 @@ async fn pages_of_a_report_are_of_one_moment() {
     let target = format!("/reporting/sms?{BEGIN}&{query}&ref={token}");
     let stranger = shop.app.request("GET", &target).key(live(&shop.partner)).send().await;
     assert_eq!(stranger.expect(422)["errors"][0]["parameter"], json!("ref"), "somebody else's");
-    shop.app.pass(Duration::from_secs(3_600)).await;
+    shop.app.pass(Duration::from_hours(1)).await;
     assert_eq!(shop.call("GET", &target).send().await.expect(422)["errors"][0]["parameter"], json!("ref"));
 }
 

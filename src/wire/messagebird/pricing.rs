@@ -30,7 +30,8 @@ struct Prices {
     gateway: i64,
     currency_code: String,
     total_count: usize,
-    prices: Vec<PriceRow>,
+    #[serde(rename = "prices")]
+    rows: Vec<PriceRow>,
 }
 
 /// The price of a part.
@@ -89,12 +90,12 @@ async fn outbound(State(state): State<Shared>, caller: Caller) -> Result<Json<Pr
     let terms = state.terms.of(&state.store, caller.scope.account).await?;
     let networks = state.terms.networks(&state.store).await?;
     let currency = terms.currency.to_string();
-    let prices: Vec<PriceRow> = price_list::list(&terms, &networks)
+    let rows: Vec<PriceRow> = price_list::list(&terms, &networks)
         .into_iter()
         .map(|entry| PriceRow::new(entry, &currency))
         .collect();
     let gateway = price_list::main_carrier(&terms).map_or(0, |carrier| carrier.0);
-    Ok(Json(Prices { gateway, currency_code: currency, total_count: prices.len(), prices }))
+    Ok(Json(Prices { gateway, currency_code: currency, total_count: rows.len(), rows }))
 }
 
 /// List the prices of outbound SMS of an SMPP user

@@ -471,8 +471,8 @@ fn item(line: &Line, asked: &Asked, currency: Currency) -> String {
     let clock = format!("{sign}{:02}:{:02}", ahead / 3_600, ahead / 60 % 60);
     let begin = begin.rfc3339_offset().replace("+00:00", &clock);
     let dimensions = asked.by.iter().zip(&line.values);
-    let dimensions: String =
-        dimensions.map(|((name, of), value)| format!("\"{name}\":{},", shown(*of, value))).collect();
+    let dimensions = dimensions
+        .fold(String::new(), |text, ((name, of), value)| format!("{text}\"{name}\":{},", shown(*of, value)));
     format!(
         "{{\"periodStart\":\"{begin}\",{dimensions}\"count\":{},\"parts\":{},\"price\":{{\"amount\":{},\"currency\":\"{currency}\"}}}}",
         line.messages,

@@ -106,6 +106,7 @@ pub type Figures = BTreeMap<(i64, i64, i64, String, String, String, i64, String)
 
 /// The rollups, and the same computed from the rows of recipients.
 pub async fn rollups(rx: &mut Rx) -> Result<(Figures, Figures)> {
+    type Row = (i64, i64, i64, String, String, String, i64, String, i64, i64, i64);
     let kept = rx
         .all(
             sql!(
@@ -130,7 +131,6 @@ pub async fn rollups(rx: &mut Rx) -> Result<(Figures, Figures)> {
             &[],
         )
         .await?;
-    type Row = (i64, i64, i64, String, String, String, i64, String, i64, i64, i64);
     let figures = |rows: Vec<Row>| {
         let rows = rows.into_iter();
         rows.map(

@@ -101,7 +101,7 @@ impl TestApp {
         };
         let post = Post { store: store.clone(), dialect: EVENTS, holder, begun: false };
         let post = Mutex::new(post);
-        TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, home: home }
+        TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, home }
     }
 
     /// Where its data lives.
