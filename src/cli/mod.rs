@@ -7,11 +7,13 @@ mod accounts;
 mod carriers;
 mod dev;
 mod doctor;
+mod erasures;
 mod keys;
 mod money;
 mod numbers;
 mod opt_outs;
 mod people;
+mod reports;
 mod smpp_users;
 mod transports;
 mod webhooks;
@@ -104,6 +106,11 @@ enum Command {
     /// Look at callbacks, send them again, resume endpoints
     #[command(subcommand)]
     Webhook(webhooks::WebhookCommand),
+    /// Remove a person, known by a number, from everything that an account keeps
+    Erase(erasures::Erase),
+    /// What was sent and received
+    #[command(subcommand)]
+    Report(reports::ReportCommand),
     /// Check the installation and say what to do about each finding
     Doctor(doctor::Doctor),
     /// Print the OpenAPI document of everything that is served
@@ -221,6 +228,8 @@ async fn run(settings: Settings, command: Command) -> Outcome {
         }
         Command::Number(command) => numbers::run(&installation, command).await,
         Command::OptOut(command) => opt_outs::run(&installation, command).await,
+        Command::Erase(command) => erasures::erase(&installation, command).await,
+        Command::Report(command) => reports::run(&installation, command).await,
         Command::Webhook(command) => webhooks::run(&installation, command).await,
         Command::Serve(_) | Command::Doctor(_) | Command::Openapi | Command::Dev(_) => Ok(()),
     };

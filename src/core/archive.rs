@@ -1,7 +1,7 @@
 //! An account's messages afterwards: to look at, to search, to delete, and to forget.
 
 use super::contact::{self, ContactId};
-use super::message::{COLUMNS, Direction, Format, Message, MessageId, ROWS_MAX, Status, count};
+use super::message::{self, COLUMNS, Direction, Format, Message, MessageId, ROWS_MAX, Status, count};
 use super::money::Currency;
 use super::phone::Msisdn;
 use super::{AccountId, Error, Listing, Noun, Page, Result, Scope, Timestamp, chat, event, media, schedule};
@@ -141,7 +141,7 @@ async fn filled(rx: &mut Rx, scope: &Scope, messages: Vec<Message>) -> Result<Ve
 }
 
 /// The first id of a millisecond.
-fn first_id(at: Timestamp) -> MessageId {
+pub(super) fn first_id(at: Timestamp) -> MessageId {
     let ms = u64::try_from(at.0.div_euclid(1_000)).unwrap_or(0).min((1 << 48) - 1);
     MessageId::from((u128::from(ms) << 80).to_be_bytes())
 }
@@ -237,7 +237,8 @@ pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
             sql!(
                 "SELECT m.root, m.account, m.id FROM message m WHERE m.hidden AND m.created < $1
                  AND NOT EXISTS (SELECT 1 FROM recipient r
-                     WHERE r.root = m.root AND r.account = m.account AND r.message = m.id AND r.open > 0)
+                     WHERE r.root = m.root AND r.account = m.account AND r.message = m.id
+                     AND (r.open > 0 OR r.counted IS NULL OR r.counted <> r.status OR r.counted_price <> r.price))
                  AND NOT EXISTS (SELECT 1 FROM expansion e
                      WHERE e.root = m.root AND e.account = m.account AND e.message = m.id)
                  AND NOT EXISTS (SELECT 1 FROM schedule s
@@ -261,6 +262,7 @@ pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
             // The rest of a large one at the next turn.
             return Ok(true);
         }
+        message::forget_forwarded(tx, &Scope { root: *root, account: *account }, *id).await?;
         tx.put(
             sql!("DELETE FROM message WHERE root = $1 AND account = $2 AND id = $3 AND hidden"),
             &[root, account, id],

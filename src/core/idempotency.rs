@@ -108,6 +108,16 @@ pub async fn keep(tx: &mut Tx, claim: &Claim, vault: &Vault, answer: &Answer) ->
     Ok(kept == 1)
 }
 
+/// Forgets what was answered to the requests of one moment, by which something was made that is to be forgotten.
+pub(super) async fn forget_of(tx: &mut Tx, scope: &Scope, made: Timestamp) -> Result<u64> {
+    Ok(tx
+        .exec(
+            sql!("DELETE FROM idempotency WHERE root = $1 AND account = $2 AND expires = $3"),
+            &[&scope.root, &scope.account, &made.0.saturating_add(KEPT_US)],
+        )
+        .await?)
+}
+
 /// Forgets old keys; answers whether there may be more.
 pub async fn forget(tx: &mut Tx, (): &()) -> Result<bool> {
     // All tenants: the sweep works for everybody, the oldest first.

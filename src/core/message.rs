@@ -200,6 +200,11 @@ impl Planned {
         self.quote.is_whole && parts > 1
     }
 
+    /// What a part costs the account and its partner.
+    pub(super) fn amounts(&self) -> (Amount, Amount) {
+        (self.quote.price, self.quote.cost)
+    }
+
     /// What must be finished until it is.
     pub(super) fn open(&self, parts: i64) -> i64 {
         match self {
@@ -262,7 +267,7 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
         return Err(invalid(Code::TooMany(recipients_max)));
     }
     let refused =
-        if terms.has_opt_outs { opt_out::among(store, terms.scope, &numbers).await? } else { HashSet::new() };
+        if terms.has_opt_outs { opt_out::among(store, terms, &numbers).await? } else { HashSet::new() };
     let priced = |to| {
         let refuses = refused.contains(&to).then(|| Planned::opted_out(to));
         refuses.or_else(|| terms.quote(to).map(|quote| Planned { to, quote }))
@@ -782,6 +787,22 @@ pub(super) async fn for_callbacks(
             sql!("SELECT ", COLUMNS, " FROM message m WHERE m.root = $1 AND m.account = $2 AND m.id = $3"),
             ids,
             |id| [&scope.root, &scope.account, id],
+        )
+        .await?)
+}
+
+/// Forgets what a message was forwarded with: its callback was made in its unit, and so its id has the same millisecond.
+pub(super) async fn forget_forwarded(tx: &mut Tx, scope: &Scope, id: MessageId) -> Result<u64> {
+    let (mut first, mut last) = ([0; 16], [u8::MAX; 16]);
+    first[..6].copy_from_slice(&id.0[..6]);
+    last[..6].copy_from_slice(&id.0[..6]);
+    Ok(tx
+        .exec(
+            sql!(
+                "DELETE FROM callback WHERE root = $1 AND account = $2 AND id >= $3 AND id <= $4 AND message = $5
+                 AND kind <> 'status'"
+            ),
+            &[&scope.root, &scope.account, &first, &last, &id],
         )
         .await?)
 }

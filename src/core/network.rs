@@ -97,6 +97,11 @@ pub async fn clear_some(tx: &mut Tx, (): &()) -> Result<u64> {
 pub struct Networks(HashMap<String, Network>);
 
 impl Networks {
+    /// Each prefix and its network, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Network)> {
+        self.0.iter().map(|(prefix, network)| (prefix.as_str(), network))
+    }
+
     /// The network of the longest prefix of a number.
     pub fn of(&self, number: Msisdn) -> Option<&Network> {
         if self.0.is_empty() {
@@ -140,4 +145,30 @@ pub(super) async fn all(store: &Store) -> Result<Networks> {
             some.into_iter().map(|(prefix, mcc, mnc, operator)| (prefix, Network { mcc, mnc, operator })),
         );
     }
+}
+
+/// The codes (mobile country code and mobile network code) of the networks of some numbers.
+pub(super) async fn codes(rx: &mut Rx, numbers: &[Msisdn]) -> Result<Vec<Option<String>>> {
+    let any: Option<String> = rx.maybe(sql!("SELECT prefix FROM network LIMIT 1"), &[]).await?;
+    if any.is_none() || numbers.is_empty() {
+        return Ok(vec![None; numbers.len()]);
+    }
+    let beginnings: Vec<[String; PREFIX_MAX]> = numbers
+        .iter()
+        .map(|number| {
+            let digits = number.to_string();
+            std::array::from_fn(|at| digits.get(..=at).unwrap_or(&digits).to_owned())
+        })
+        .collect();
+    // Of two beginnings of one number the longer comes later in order.
+    Ok(rx
+        .maybe_each(
+            sql!(
+                "SELECT mcc || mnc FROM network WHERE prefix IN
+                 ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ORDER BY prefix DESC LIMIT 1"
+            ),
+            &beginnings,
+            |all| all.each_ref().map(|one| -> &dyn store::Param { one }),
+        )
+        .await?)
 }

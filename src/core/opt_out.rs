@@ -9,7 +9,8 @@ use super::change::{self, Kind};
 use super::error::Code;
 use super::number::fold;
 use super::phone::Msisdn;
-use super::terms::Messaging;
+use super::secret::Vault;
+use super::terms::{Messaging, Terms};
 use super::words::words;
 use super::{Error, Noun, Result, Scope, Timestamp, Violation};
 use std::collections::HashSet;
@@ -133,6 +134,11 @@ pub async fn add(tx: &mut Tx, (scope, numbers, source): &(Scope, Vec<Msisdn>, So
     let now: Timestamp = tx.now();
     let mut added = 0;
     for number in numbers {
+        tx.put(
+            sql!("DELETE FROM opt_in WHERE root = $1 AND account = $2 AND msisdn = $3"),
+            &[&scope.root, &scope.account, number],
+        )
+        .await?;
         added += tx
             .exec(
                 sql!(
@@ -151,6 +157,16 @@ pub async fn add(tx: &mut Tx, (scope, numbers, source): &(Scope, Vec<Msisdn>, So
 pub async fn remove(tx: &mut Tx, (scope, numbers): &(Scope, Vec<Msisdn>)) -> Result<u64> {
     let mut removed = 0;
     for number in numbers {
+        tx.put(
+            sql!(
+                "INSERT INTO opt_in (root, account, msisdn)
+                 SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS BIGINT)
+                 WHERE EXISTS (SELECT 1 FROM opt_out WHERE root = $1 AND account = $2 AND msisdn < 0)
+                 ON CONFLICT (root, account, msisdn) DO NOTHING"
+            ),
+            &[&scope.root, &scope.account, number],
+        )
+        .await?;
         removed += tx
             .exec(
                 sql!("DELETE FROM opt_out WHERE root = $1 AND account = $2 AND msisdn = $3"),
@@ -218,12 +234,102 @@ async fn some_among(rx: &mut Rx, (scope, numbers): &(Scope, Vec<Msisdn>)) -> Res
 }
 
 /// Those of some numbers that have opted out, fifty to a statement.
-pub async fn among(store: &Store, scope: Scope, numbers: &[Msisdn]) -> Result<HashSet<Msisdn>> {
+pub async fn among(store: &Store, terms: &Terms, numbers: &[Msisdn]) -> Result<HashSet<Msisdn>> {
+    let scope = terms.scope;
     let mut found = HashSet::new();
     for some in numbers.chunks(ASKED) {
         found.extend(store.read((scope, some.to_vec()), some_among).await?);
     }
+    // Only then: an entry that becomes a hash meanwhile is met as what it was or as what it is.
+    if !store.read(scope, has_hidden).await? {
+        return Ok(found);
+    }
+    let vault = terms.vault.as_ref().ok_or_else(|| Error::Internal("hashes without their key".into()))?;
+    for some in numbers.chunks(ASKED) {
+        let hashes: Vec<Msisdn> = some.iter().map(|number| hidden(vault, scope, *number)).collect();
+        let behind = store.read((scope, some.to_vec(), hashes.clone()), hidden_among).await?;
+        found.extend(some.iter().zip(&hashes).filter(|(_, hash)| behind.contains(hash)).map(|(to, _)| *to));
+    }
     Ok(found)
+}
+
+/// Whether an account's list has entries that are hashes.
+async fn has_hidden(rx: &mut Rx, scope: &Scope) -> Result<bool> {
+    let any: Option<i64> = rx
+        .maybe(
+            sql!("SELECT msisdn FROM opt_out WHERE root = $1 AND account = $2 AND msisdn < 0 LIMIT 1"),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    Ok(any.is_some())
+}
+
+/// Which of the hashes of some numbers are on the list, as far as those have not come back.
+async fn hidden_among(
+    rx: &mut Rx,
+    (scope, numbers, hashes): &(Scope, Vec<Msisdn>, Vec<Msisdn>),
+) -> Result<Vec<Msisdn>> {
+    let mut behind = some_among(rx, &(*scope, hashes.clone())).await?;
+    if !behind.is_empty() {
+        let back: Vec<Option<Msisdn>> = rx
+            .maybe_each(
+                sql!("SELECT msisdn FROM opt_in WHERE root = $1 AND account = $2 AND msisdn = $3"),
+                numbers,
+                |number| [&scope.root, &scope.account, number],
+            )
+            .await?;
+        let back: Vec<Msisdn> =
+            hashes.iter().zip(back).filter(|(_, back)| back.is_some()).map(|(hash, _)| *hash).collect();
+        behind.retain(|hash| !back.contains(hash));
+    }
+    Ok(behind)
+}
+
+/// What stands on an account's list in place of a number that was erased: a keyed hash. No number is negative.
+pub(super) fn hidden(vault: &Vault, scope: Scope, number: Msisdn) -> Msisdn {
+    let token = vault.token(&["opt-out", &scope.account.to_string(), &number.to_string()]);
+    let hash = token.get(..15).and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    Msisdn(-1 - hash)
+}
+
+/// Puts a keyed hash in a number's place on an account's list; answers whether the number was known here.
+pub(super) async fn hide(tx: &mut Tx, scope: &Scope, number: Msisdn, hash: Msisdn) -> Result<bool> {
+    let Scope { root, account } = scope;
+    let back = tx
+        .exec(
+            sql!("DELETE FROM opt_in WHERE root = $1 AND account = $2 AND msisdn = $3"),
+            &[root, account, &number],
+        )
+        .await?;
+    if back > 0 {
+        // Who came back is not on the list: neither is the hash any more.
+        let gone = tx
+            .exec(
+                sql!("DELETE FROM opt_out WHERE root = $1 AND account = $2 AND msisdn = $3"),
+                &[root, account, &hash],
+            )
+            .await?;
+        count(tx, scope, -i64::try_from(gone).unwrap_or(0)).await?;
+    }
+    let gone: Option<(Source, Timestamp)> = tx
+        .maybe(
+            sql!("DELETE FROM opt_out WHERE root = $1 AND account = $2 AND msisdn = $3 RETURNING source, created"),
+            &[root, account, &number],
+        )
+        .await?;
+    let Some((source, created)) = gone else { return Ok(back > 0) };
+    let put = tx
+        .exec(
+            sql!(
+                "INSERT INTO opt_out (root, account, msisdn, source, created) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (root, account, msisdn) DO NOTHING"
+            ),
+            &[root, account, &hash, &source, &created],
+        )
+        .await?;
+    count(tx, scope, i64::try_from(put).unwrap_or(0) - 1).await?;
+    change::raise(tx, Kind::Terms).await?;
+    Ok(true)
 }
 
 /// A number on an account's list.

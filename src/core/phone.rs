@@ -152,6 +152,18 @@ pub fn region(msisdn: Msisdn) -> Option<(String, i32)> {
     (region.len() == 2).then_some((region, calling_code))
 }
 
+/// All regions of countries, in two letters, with their calling codes, and whether each is its code's main one.
+pub(super) fn regions() -> impl Iterator<Item = (String, i32, bool)> {
+    (1..1_000).flat_map(|code| {
+        let of_code = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(code);
+        let named = of_code.into_iter().flatten().enumerate();
+        named
+            .map(move |(at, region)| (region.as_region_str().as_str().to_owned(), code, at == 0))
+            .filter(|(region, ..)| region.len() == 2)
+            .collect::<Vec<_>>()
+    })
+}
+
 /// Describes any number; what is not known is left out.
 pub fn describe(msisdn: Msisdn) -> Description {
     let e164 = format!("+{msisdn}");

@@ -206,7 +206,7 @@ pub(super) async fn finish(
     }
     let mut told = Vec::new();
     let mut late = Vec::new();
-    for (ended, first) in ending.iter().zip(end(tx, &ending, 1).await?) {
+    for (ended, first) in ending.iter().zip(end(tx, carrier, &ending, 1).await?) {
         if first { told.push(*ended) } else { late.push(*ended) }
     }
     close(tx, &late).await?;
@@ -215,7 +215,10 @@ pub(super) async fn finish(
     let last: Vec<_> =
         closing.iter().zip(open).filter(|(_, open)| *open == Some(0)).map(|(ended, _)| *ended).collect();
     told.extend(
-        last.iter().zip(end(tx, &last, 0).await?).filter(|(_, first)| *first).map(|(ended, _)| *ended),
+        last.iter()
+            .zip(end(tx, carrier, &last, 0).await?)
+            .filter(|(_, first)| *first)
+            .map(|(ended, _)| *ended),
     );
     for (part, outcome) in told {
         report(tx, part, outcome).await?;
@@ -224,12 +227,13 @@ pub(super) async fn finish(
 }
 
 /// Gives recipients their final status; answers who had none yet. `closed` parts of each are finished with it.
-async fn end(tx: &mut Tx, parts: &[(&Part, Outcome)], closed: i64) -> Result<Vec<bool>> {
+async fn end(tx: &mut Tx, carrier: CarrierId, parts: &[(&Part, Outcome)], closed: i64) -> Result<Vec<bool>> {
     let now: Timestamp = tx.now();
     let ended = tx
         .exec_each(
             sql!(
-                "UPDATE recipient SET status = $5, reason = $6, error = $7, changed = $8, open = open - $9
+                "UPDATE recipient SET status = $5, reason = $6, error = $7, changed = $8, open = open - $9,
+                 carrier = $10
                  WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4 AND status IN ('sent', 'buffered')"
             ),
             parts, |(part, outcome)| {
@@ -243,6 +247,7 @@ async fn end(tx: &mut Tx, parts: &[(&Part, Outcome)], closed: i64) -> Result<Vec
                     &outcome.error,
                     &now,
                     &closed,
+                    &carrier,
                 ]
             },
         )

@@ -7,7 +7,8 @@
 use super::ledger::{self, Charge, Settlement};
 use super::message::{self, Message, MessageId, Plan, Planned, ROWS_MAX, Reason, Recipient, Status, count};
 use super::money::{Amount, Currency};
-use super::{AccountId, Result, Scope, Timestamp, account, callback};
+use super::phone::Msisdn;
+use super::{AccountId, Error, Result, Scope, Timestamp, account, callback};
 use store::{Tx, sql};
 
 /// A message may be for so much later: a year and a day.
@@ -88,6 +89,55 @@ pub(super) async fn cancel(tx: &mut Tx, scope: &Scope, id: MessageId, currency: 
     let mut money = Settlement::default();
     for (price, by_partner) in gone {
         money.release(held(*scope, currency, price, by_partner));
+    }
+    money.apply(tx).await
+}
+
+/// Takes a recipient out of a message for later, and releases what was held for it.
+pub(super) async fn leave_out(
+    tx: &mut Tx,
+    scope: &Scope,
+    (id, parts, currency): (MessageId, i64, Currency),
+    to: Msisdn,
+) -> Result<()> {
+    let packs: Vec<(i64, Vec<u8>)> = tx
+        .all(
+            sql!(
+                "SELECT number, recipients FROM schedule WHERE root = $1 AND account = $2 AND message = $3
+                 ORDER BY number FOR UPDATE"
+            ),
+            &[&scope.root, &scope.account, &id],
+        )
+        .await?;
+    let mut money = Settlement::default();
+    for (number, packed) in packs {
+        let (left_out, left): (Vec<Planned>, Vec<Planned>) =
+            message::unpack(&packed).into_iter().partition(|planned| planned.to == to);
+        let Some(planned) = left_out.first() else { continue };
+        let (price, cost) = planned.amounts();
+        let all = |each: Amount| each.times(parts).ok_or(Error::Balance);
+        let own = scope.root == scope.account;
+        let above = if own { Amount::ZERO } else { all(Amount(cost.0.saturating_sub(price.0).max(0)))? };
+        let price = all(price)?;
+        money.release(held(*scope, currency, price, above));
+        if left.is_empty() {
+            tx.put(
+                sql!(
+                    "DELETE FROM schedule WHERE root = $1 AND account = $2 AND message = $3 AND number = $4"
+                ),
+                &[&scope.root, &scope.account, &id, &number],
+            )
+            .await?;
+        } else {
+            tx.put(
+                sql!(
+                    "UPDATE schedule SET price = price - $5, cost = cost - $6, recipients = $7
+                     WHERE root = $1 AND account = $2 AND message = $3 AND number = $4"
+                ),
+                &[&scope.root, &scope.account, &id, &number, &price, &above, &message::packed(&left)],
+            )
+            .await?;
+        }
     }
     money.apply(tx).await
 }

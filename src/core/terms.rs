@@ -12,12 +12,13 @@ use super::number::Form;
 use super::opt_out;
 use super::phone::{Msisdn, Originator};
 use super::route::{self, Routes, Way};
+use super::secret::Vault;
 use super::{Code, Result, Scope, Violation};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use store::{FromRow, Row, Rx, Store, Tx, sql};
 
 /// Accounts remembered at once, about.
@@ -209,6 +210,8 @@ pub struct Terms {
     pub messaging: Messaging,
     /// Whether anybody wants nothing more from it.
     pub has_opt_outs: bool,
+    /// Makes the hashes by which those are known that were erased.
+    pub(super) vault: Option<Vault>,
     own: Arc<Rates>,
     partners: Arc<Rates>,
     routes: Arc<Routes>,
@@ -230,6 +233,11 @@ pub struct Quote {
 }
 
 impl Terms {
+    /// The account's own prices of a part, by prefix of the number.
+    pub fn prices(&self) -> &HashMap<String, Amount> {
+        &self.own.0
+    }
+
     /// The price of a part to a number; `None` if no carrier takes it.
     pub fn quote(&self, to: Msisdn) -> Option<Quote> {
         let Way { carrier, is_whole } = {
@@ -279,6 +287,7 @@ pub struct Book {
     of_networks: AtomicI64,
     routes: Remembered<Routes>,
     networks: Remembered<Networks>,
+    vault: OnceLock<Vault>,
 }
 
 impl Default for Book {
@@ -289,11 +298,17 @@ impl Default for Book {
             of_networks: AtomicI64::new(0),
             routes: Remembered::default(),
             networks: Remembered::default(),
+            vault: OnceLock::new(),
         }
     }
 }
 
 impl Book {
+    /// Gives it what opt-outs of erased numbers are found by. Only the first counts: a process has one master key.
+    pub fn trust(&self, vault: Vault) {
+        _ = self.vault.set(vault);
+    }
+
     /// An account's terms.
     pub async fn of(&self, store: &Store, account: AccountId) -> Result<Arc<Terms>> {
         // Taken before the read: what is read may be older than a change that is learnt of meanwhile.
@@ -311,7 +326,9 @@ impl Book {
         };
         let routes = self.routes.get(async || store.read((), route::routes).await).await?;
         let networks = if routes.by_network() { Some(self.networks(store).await?) } else { None };
-        let terms = Terms { scope, currency, messaging, has_opt_outs, own, partners, routes, networks };
+        let vault = self.vault.get().cloned();
+        let terms =
+            Terms { scope, currency, messaging, has_opt_outs, vault, own, partners, routes, networks };
         let terms = Arc::new(terms);
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)

@@ -32,6 +32,23 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_microsecond()))
     }
 
+    /// Seconds by which the clock that a moment is written in is ahead of UTC; a `+` that was not escaped is a blank.
+    pub fn written_offset(text: &str) -> i64 {
+        let text = text.trim();
+        let Some((_, zone)) = text
+            .split_once('T')
+            .and_then(|(_, time)| time.rfind(['+', '-', ' ']).map(|at| time.split_at(at)))
+        else {
+            return 0;
+        };
+        let sign = if zone.starts_with('-') { -1 } else { 1 };
+        let (hours, minutes) = zone.get(1..).and_then(|clock| clock.split_once(':')).unwrap_or_default();
+        match (hours.parse::<i64>(), minutes.parse::<i64>()) {
+            (Ok(hours), Ok(minutes)) if hours <= 26 => sign * (hours * 3_600 + minutes * 60),
+            _ => 0,
+        }
+    }
+
     /// How far a zone's clock is ahead of UTC at this moment, in seconds; 0 for a zone that is not known.
     pub fn offset_seconds(self, zone: &str) -> i64 {
         let at = jiff::Timestamp::from_microsecond(self.0);
@@ -113,6 +130,20 @@ mod tests {
         let amsterdam = [winter, summer].map(|at| at.offset_seconds("Europe/Amsterdam"));
         assert_eq!((amsterdam, winter.offset_seconds("Nowhere")), ([3_600, 7_200], 0));
         assert_eq!(winter.digits(), "20240305081530");
+    }
+
+    #[test]
+    fn tells_the_clock_that_a_moment_is_written_in() {
+        for (text, seconds) in [
+            ("2024-02-01T10:00:00+01:00", 3_600),
+            ("2024-02-01T10:00:00 01:00", 3_600),
+            ("2024-02-01T10:00:00-05:30", -19_800),
+            ("2024-02-01T10:00:00Z", 0),
+            ("2024-02-01", 0),
+            ("30d", 0),
+        ] {
+            assert_eq!(Timestamp::written_offset(text), seconds, "{text}");
+        }
     }
 
     #[test]

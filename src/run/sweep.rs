@@ -5,7 +5,7 @@ use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
     Error, Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease,
-    media, message, onboarding, part, receipt, schedule, signing_key, smpp_outbox, smpp_part,
+    media, message, onboarding, part, receipt, report, rollup, schedule, signing_key, smpp_outbox, smpp_part,
 };
 use std::time::Duration;
 use store::Store;
@@ -51,6 +51,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     done.note(store.bulk(rare, receipt::catch_up_all).await);
     done.note(store.bulk((), part::abandon).await);
     done.note(store.bulk((), smpp_part::give_up).await);
+    done.note(rollup::count_some(store).await);
     if rare {
         done.note(store.bulk((), fragment::take_incomplete).await);
         done.note(store.bulk((), archive::remove_hidden).await);
@@ -66,6 +67,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         done.note(store.bulk((), onboarding::forget).await);
         done.note(store.bulk((), idempotency::forget).await);
         done.note(store.bulk((), smpp_part::forget).await);
+        done.note(store.bulk((), report::forget).await);
         done.note(store.bulk((), smpp_outbox::give_up).await);
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         done.note(forgotten.map(|()| false));

@@ -17,6 +17,7 @@ use quick_cache::sync::Cache;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// Reads and writes that one key may do (docs/spec/00-overview.md section 6).
 const READS: Rate = Rate::per_second(50);
@@ -33,6 +34,10 @@ const KEY_MAX: usize = 512;
 pub struct Buckets {
     reads: Bucket,
     writes: Bucket,
+    /// Of reports, which are limited apart.
+    pub(super) reports: Bucket,
+    /// Reports that are being made.
+    pub(super) reporting: AtomicUsize,
 }
 
 /// A caller with a key of the account.
@@ -213,7 +218,7 @@ pub fn meter(state: &State, entry: &Entry<Buckets>, method: &Method) -> Result<(
     if !state.limits {
         return Ok(());
     }
-    let Buckets { reads, writes } = &*entry.beside;
+    let Buckets { reads, writes, .. } = &*entry.beside;
     let taken = match *method {
         Method::GET | Method::HEAD => reads.take(READS, state.now_us()),
         _ => writes.take(WRITES, state.now_us()),

@@ -214,6 +214,7 @@ impl Service {
         clock: Clock,
         entropy: Entropy,
     ) -> Self {
+        common.terms.trust(vault.clone());
         let state = Arc::new(State {
             store,
             vault,

@@ -5,7 +5,7 @@
 //! the three small tables at the end; where they do not know an endpoint the test fails and says what to add.
 
 use crate::support::channels::{channel_key, hub_body};
-use crate::support::{Answer, TestApp, live, partner_api, test};
+use crate::support::{Answer, TestApp, live, partner_api, smpp_user, test};
 use rookery::core::account::{self, NewAccount};
 use rookery::core::key;
 use rookery::run::grow;
@@ -149,9 +149,12 @@ impl World {
         let call = self.app.request("POST", "/_waba-v2/v1/configs/templates");
         call.header("d360-api-key", &self.channels[0]).json(&body).send().await.expect(201);
         private.extend([media.clone(), name.clone()]);
+        let user = format!("nutmeg{number}x");
+        smpp_user(&self.app, &self.child, &user).await;
         Objects {
             media,
             name,
+            user,
             client,
             channel,
             business,
@@ -283,6 +286,7 @@ struct Objects {
     template: String,
     media: String,
     name: String,
+    user: String,
     /// Makes the numbers and names in bodies different for each call that creates.
     fresh: u64,
     private: Vec<String>,
@@ -304,6 +308,7 @@ impl Objects {
             template: "Zz9Zz9Zz9Zz9Zz9Zz9ZzWT".into(),
             media: "100000000000001".into(),
             name: "nothing".into(),
+            user: "nobody".into(),
             fresh,
             private: Vec::new(),
         }
@@ -363,7 +368,13 @@ impl Row {
         });
         let path = parts.collect::<Vec<_>>().join("/");
         // The one object that a query names.
-        if path.ends_with("/attachments") { format!("{path}?mid={}", objects.media) } else { path }
+        if path.ends_with("/attachments") {
+            format!("{path}?mid={}", objects.media)
+        } else if path.starts_with("/reporting/") {
+            format!("{path}?periodStart=2024-03-01T00:00:00Z")
+        } else {
+            path
+        }
     }
 
     fn body(&self, objects: &Objects) -> Option<Value> {
@@ -729,6 +740,7 @@ fn behind(endpoint: &Endpoint, placeholder: &str, objects: &Objects) -> Option<S
         ("rest", "contacts", "id") | ("rest", "groups", "contact") => &objects.contact,
         ("rest", "groups", "id") => &objects.group,
         ("rest", "messages", "id") => &objects.message,
+        ("rest", "pricing", "username") => &objects.user,
         ("partner-accounts", _, "id") => &objects.child,
         ("waba-v2", _, "media_id") => &objects.media,
         ("waba-v2", _, "name") => &objects.name,

@@ -29,6 +29,8 @@ const WRITER_CACHE: &str = "PRAGMA cache_size = -32768";
 /// Readers map the file: any write makes a reader's own cache void, and a mapped page costs no system call. It is the
 /// system's memory, not the process's own.
 const READER_MAP: &str = "PRAGMA mmap_size = 2147418112";
+/// What is removed is overwritten: otherwise it stays in the file until its room is needed.
+const SECURE_DELETE: &str = "PRAGMA secure_delete = ON";
 /// Idle readers kept. More are opened when more run at once, and closed after.
 const READERS_KEPT: usize = 16;
 /// `SQLITE_CONSTRAINT_DATATYPE`: a STRICT table refuses, among others, the REAL that an integer
@@ -57,6 +59,7 @@ impl Conn {
         // What a savepoint may have to take back stays in memory, not in a file beside.
         conn.set("PRAGMA temp_store = MEMORY")?;
         conn.set(FILE_MAX)?;
+        conn.set(SECURE_DELETE)?;
         Ok(conn)
     }
 
@@ -293,6 +296,10 @@ pub(crate) struct Readers {
 impl Readers {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, idle: Mutex::new(Some(Vec::new())) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn lend(&self) -> Result<Lent<'_>, Error> {

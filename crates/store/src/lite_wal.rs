@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::Error;
-use crate::lite::{Conn, WRITER_BUSY};
+use crate::lite::{Conn, WRITER_BUSY, failed};
 use crate::lite_run::spawn;
 
 /// Pages (of 4 KiB) that wait to be copied before a copy begins: 8 MiB. More at once holds up the writer's own sync.
@@ -117,6 +117,13 @@ fn finish(db: &Connection, checkpoint: &'static str) -> bool {
             false
         }
     }
+}
+
+/// Copies the whole log and cuts it to nothing; false if that was held up for as long as a writer waits.
+pub(crate) fn empty(path: &Path) -> Result<bool, Error> {
+    let conn = Conn::writer(path)?;
+    let (busy, _) = run(&conn.db, "PRAGMA wal_checkpoint(TRUNCATE)").map_err(|e| failed("checkpoint", &e))?;
+    Ok(!busy)
 }
 
 fn copy(conn: &Conn, shared: &Shared, stopped: &mpsc::Receiver<()>) {

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::job::{self, Lane, job, refuse_inside};
 use crate::lite::{self, Readers};
 use crate::pg_connect::Connector;
 use crate::sql::{STATEMENTS, Sql};
 use crate::tx::Link;
-use crate::{Clock, Entropy, Error, Rx, Tx, lite_run, pg, pg_run};
+use crate::{Clock, Entropy, Error, Rx, Tx, lite_run, lite_wal, pg, pg_run};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -238,6 +238,22 @@ impl Store {
             // None, when the last thread has let go of the other end.
             let _ = ends.recv().await;
         }
+    }
+
+    /// Copies all of the log into the database and empties it, so that nothing that was removed is left in a file; false if
+    /// readers or another process held that up for ten seconds. Where there is no such file there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the file cannot be opened.
+    pub async fn empty_log(&self) -> Result<bool, Error> {
+        let Source::Lite(readers) = &self.0.source else { return Ok(true) };
+        let path = readers.path().to_owned();
+        let (answer, emptied) = oneshot::channel();
+        lite_run::spawn("store-empty", move || {
+            // Nobody waits for it any more: it is done all the same.
+            _ = answer.send(lite_wal::empty(&path));
+        })?;
+        emptied.await.unwrap_or_else(|_| Err(Error::unavailable("its thread gave no answer")))
     }
 
     /// The engine behind this store.

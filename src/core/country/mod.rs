@@ -23,6 +23,12 @@ pub fn of(number: Msisdn) -> Option<Country> {
     Some(Country { name, calling_code, mcc: *mcc })
 }
 
+/// The two letters, the English name and the mobile country code of a region.
+pub(super) fn named(region: &str) -> Option<(&'static str, &'static str, Option<&'static str>)> {
+    let found = table::TABLE.binary_search_by(|(code, ..)| (*code).cmp(region)).ok()?;
+    table::TABLE.get(found).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,7 +124,7 @@ struct RecipientBody {
 }
 
 /// The vendor's word.
-fn status_word(status: Status) -> &'static str {
+pub(super) fn status_word(status: Status) -> &'static str {
     match status {
         Status::Scheduled => "scheduled",
         Status::Sent => "sent",

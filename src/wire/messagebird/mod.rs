@@ -9,6 +9,8 @@ pub(super) mod error;
 mod groups;
 mod messages;
 mod page;
+mod pricing;
+mod reporting;
 pub mod signature;
 
 use super::Shared;
@@ -29,6 +31,8 @@ pub(super) fn rest() -> OpenApiRouter<Shared> {
         .merge(contacts::routes())
         .merge(groups::routes())
         .merge(messages::routes())
+        .merge(pricing::routes())
+        .merge(reporting::routes())
 }
 
 /// The partner-accounts host: its paths are served with and without `/v1`.

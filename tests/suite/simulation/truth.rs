@@ -1,6 +1,7 @@
 //! What really happened in a simulated world, known to nobody in it, and the checkers that hold the tables against it.
 
 use super::dice::Dice;
+use crate::support::books;
 use rookery::core::carrier::CarrierId;
 use rookery::core::ledger::{self, Audit};
 use rookery::core::message::{Reason, Status};
@@ -143,6 +144,10 @@ pub async fn check(store: &Store, truth: &Truth) -> Found {
     if audit != Audit::default() {
         return Err(format!("the books: {audit:?}"));
     }
+    let (rolled_up, counted) = ask(store, async |tx: &mut Tx, (): &()| books::rollups(tx).await).await;
+    if rolled_up != counted {
+        return Err(format!("the rollups: {rolled_up:?}, not {counted:?}"));
+    }
     let open: Vec<(CarrierId, String, i64)> = ask(store, async |tx: &mut Tx, (): &()| {
         let text = sql!("SELECT carrier, reference, msisdn FROM part WHERE reference IS NOT NULL");
         Ok(tx.all(text, &[]).await?)
@@ -221,6 +226,15 @@ pub async fn check_end(store: &Store, truth: &Truth, dice: &mut Dice) -> Found {
         if ends != BTreeSet::from([word(status)]) {
             return Err(format!("{msisdn} ended as {status:?}, and its customer was told {told:?}"));
         }
+    }
+    let uncounted: i64 = ask(store, async |tx: &mut Tx, (): &()| {
+        let text =
+            sql!("SELECT CAST(count(*) AS BIGINT) FROM recipient WHERE counted IS NULL OR counted <> status");
+        Ok(tx.one(text, &[]).await?)
+    })
+    .await;
+    if uncounted != 0 {
+        return Err(format!("{uncounted} recipients are not in the rollups as they are"));
     }
     let events: Vec<(i64, Status)> = ask(store, async |tx: &mut Tx, (): &()| {
         Ok(tx.all(sql!("SELECT msisdn, status FROM callback"), &[]).await?)

@@ -409,7 +409,11 @@ impl World {
         self.ground.clock.advance(Duration::from_hours(50));
         self.until_calm().await?;
         while self.sweep().await {}
-        self.until_calm().await
+        self.until_calm().await?;
+        // And what has ended is counted.
+        self.ground.clock.advance(Duration::from_secs(6));
+        while self.sweep().await {}
+        Ok(())
     }
 
     async fn until_calm(&mut self) -> Found {

@@ -1,6 +1,7 @@
 //! A fresh database for each test, on the engine of this run: a file in a temporary folder, or a database of its own on
 //! the private PostgreSQL server that `./test` starts.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
@@ -44,6 +45,53 @@ impl Home {
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
+}
+
+impl Home {
+    /// Every row of every table, as text with its binary columns in hexadecimal digits.
+    pub async fn rows(&self) -> Vec<String> {
+        if is_postgres() {
+            rows_of_postgres(&self.url).await
+        } else {
+            rows_of_sqlite(&self.folder.path().join("rookery.db"))
+        }
+    }
+}
+
+fn rows_of_sqlite(path: &Path) -> Vec<String> {
+    let db = rusqlite::Connection::open(path).expect("the file opens");
+    let texts = |sql: &str| -> Vec<String> {
+        let mut statement = db.prepare(sql).expect("a statement");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.map(|row| row.expect("a text")).collect()
+    };
+    let mut all = Vec::new();
+    for table in texts("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        let columns = texts(&format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')"));
+        let row = columns.join(" || ',' || ");
+        all.extend(texts(&format!("SELECT '{table}: ' || {row} FROM \"{table}\"")));
+    }
+    all
+}
+
+async fn rows_of_postgres(url: &str) -> Vec<String> {
+    let (client, connection) =
+        tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the server answers");
+    #[expect(clippy::disallowed_methods, reason = "awaited below")]
+    let driver = tokio::spawn(connection);
+    let tables = client.query("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'", &[]);
+    let mut all = Vec::new();
+    for table in tables.await.expect("tables") {
+        let table: String = table.get(0);
+        let rows = client
+            .query(&format!("SELECT '{table}: ' || t::text FROM \"{table}\" t"), &[])
+            .await
+            .expect("rows");
+        all.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+    }
+    drop(client);
+    driver.await.expect("the connection's task").expect("the connection ends");
+    all
 }
 
 /// The URL of another database on the same server.

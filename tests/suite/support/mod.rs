@@ -27,7 +27,8 @@ use rookery::core::lease::Holder;
 use rookery::core::money::Currency;
 use rookery::core::part::{self, BATCH, Claimed, Shift};
 use rookery::core::schema::MIGRATIONS;
-use rookery::core::secret::Vault;
+use rookery::core::secret::{Secret, Vault};
+use rookery::core::smpp_user::{self, SystemId};
 use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
 use rookery::run::clerk::Means;
@@ -57,7 +58,7 @@ pub struct TestApp {
     desk: Mutex<Desk>,
     pub courier: Courier,
     post: Mutex<Post>,
-    _home: database::Home,
+    home: database::Home,
 }
 
 impl TestApp {
@@ -100,7 +101,12 @@ impl TestApp {
         };
         let post = Post::new(store.clone(), clock.clone(), EVENTS, holder);
         let post = Mutex::new(post);
-        TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, _home: home }
+        TestApp { post, service, store, vault, clock, common, desk: Mutex::new(desk), courier, home }
+    }
+
+    /// Where its data lives.
+    pub fn home(&self) -> &database::Home {
+        &self.home
     }
 
     /// A partner, with its secrets.
@@ -181,6 +187,22 @@ fn nowhere() -> egress::Options {
         Box::pin(async { Err(std::io::Error::other("tests know no names")) })
     };
     egress::Options { allow_private: true, resolve: Arc::new(resolve), ..egress::Options::default() }
+}
+
+/// Makes an SMPP user of an account.
+pub async fn smpp_user(app: &TestApp, account: &NewAccount, name: &str) {
+    let new = smpp_user::New {
+        account: account.account.id,
+        system_id: Some(SystemId::parse(name).expect("a system id")),
+        password: None,
+        is_test: false,
+        binds: 1,
+        window: 1,
+        throughput: None,
+        vault: app.vault.clone(),
+    };
+    let made: Result<(smpp_user::User, Secret)> = app.store.write(new, smpp_user::create).await;
+    made.expect("an SMPP user");
 }
 
 /// The text of the live key of an account.
