@@ -303,9 +303,9 @@ pub(super) async fn carrier(
 }
 
 /// A prefix, or what stands for a network in its place.
-fn place(prefix: Option<String>, mcc: Option<String>, mnc: Option<String>) -> String {
+fn place(prefix: Option<String>, mcc: Option<&str>, mnc: Option<&str>) -> String {
     match mcc {
-        Some(mcc) => route::of_network(&mcc, mnc.as_deref()),
+        Some(mcc) => route::of_network(mcc, mnc),
         None => prefix.unwrap_or_default(),
     }
 }
@@ -314,7 +314,7 @@ pub(super) async fn route(installation: &Installation, command: RouteCommand) ->
     let store = &installation.store;
     match command {
         RouteCommand::Add { prefix, carrier, mcc, mnc, priority, weight } => {
-            let prefix = place(prefix, mcc, mnc);
+            let prefix = place(prefix, mcc.as_deref(), mnc.as_deref());
             let route = Route { prefix, carrier: CarrierId(0), priority, weight };
             let added: crate::core::Result<()> = store.write((carrier, route), route::add).await;
             added?;
@@ -351,7 +351,7 @@ pub(super) async fn route(installation: &Installation, command: RouteCommand) ->
             }
         }
         RouteCommand::Remove { prefix, carrier, mcc, mnc } => {
-            let prefix = place(prefix, mcc, mnc);
+            let prefix = place(prefix, mcc.as_deref(), mnc.as_deref());
             let gone: crate::core::Result<()> = store.write((prefix, carrier), route::remove).await;
             gone?;
         }
