@@ -12,4 +12,5 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "sms", sql: include_str!("../../migrations/0005_sms.sql") },
     Migration { version: 6, name: "channels", sql: include_str!("../../migrations/0006_channels.sql") },
     Migration { version: 7, name: "smpp server", sql: include_str!("../../migrations/0007_smpp_server.sql") },
+    Migration { version: 8, name: "platform", sql: include_str!("../../migrations/0008_platform.sql") },
 ];

@@ -118,6 +118,8 @@ pub enum Place {
     Headers(i64, [u8; 32]),
     /// The password of an SMPP user: the SHA-256 of its system id.
     SmppPassword([u8; 32]),
+    /// The seed of a person's second factor: the person's id.
+    SecondFactor([u8; 16]),
     /// The check value of the master key.
     Check,
 }
@@ -133,6 +135,7 @@ impl Place {
             }
             Place::Headers(account, of) => [b"headers:".as_slice(), &account.to_be_bytes(), &of].concat(),
             Place::SmppPassword(hash) => [b"smpp-password:".as_slice(), &hash].concat(),
+            Place::SecondFactor(person) => [b"second-factor:".as_slice(), &person].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

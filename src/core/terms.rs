@@ -6,6 +6,7 @@
 use super::account::{self, AccountId};
 use super::carrier::CarrierId;
 use super::change::{self, Kind, Remembered};
+use super::limits::{self, Limits};
 use super::money::{Amount, Currency};
 use super::network::{self, Networks};
 use super::number::Form;
@@ -119,6 +120,11 @@ pub enum MessagingSetting {
     StartWords(Option<String>),
 }
 
+/// Checks that it is the IANA name of a time zone.
+pub fn check_zone(zone: &str) -> std::result::Result<(), Code> {
+    jiff::tz::TimeZone::get(zone).map(|_| ()).map_err(|_| Code::Invalid)
+}
+
 /// Changes one setting. The account is locked by the caller.
 pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) -> Result<()> {
     let mut after = messaging(tx, scope).await?;
@@ -127,7 +133,7 @@ pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) 
         MessagingSetting::ReportUrl(url) => after.report_url = url,
         MessagingSetting::InboundUrl(url) => after.inbound_url = url,
         MessagingSetting::TimeZone(zone) => {
-            jiff::tz::TimeZone::get(&zone).map_err(|_| Violation::new("time-zone", Code::Invalid))?;
+            check_zone(&zone).map_err(|code| Violation::new("time-zone", code))?;
             after.time_zone = zone;
         }
         MessagingSetting::LegacySignature(on) => after.legacy_signature = on,
@@ -209,6 +215,8 @@ pub struct Terms {
     pub messaging: Messaging,
     /// Whether anybody wants nothing more from it.
     pub has_opt_outs: bool,
+    /// What whoever is above it allows.
+    pub limits: Limits,
     own: Arc<Rates>,
     partners: Arc<Rates>,
     routes: Arc<Routes>,
@@ -241,6 +249,7 @@ struct Own {
     currency: Currency,
     messaging: Messaging,
     has_opt_outs: bool,
+    limits: Limits,
     rates: Arc<Rates>,
 }
 
@@ -252,6 +261,7 @@ async fn read(rx: &mut Rx, id: &AccountId) -> Result<Own> {
         currency: account.currency,
         messaging: messaging(rx, &scope).await?,
         has_opt_outs: opt_out::has_any(rx, &scope).await?,
+        limits: limits::of(rx, &scope).await?,
         rates: Arc::new(rates(rx, &scope).await?),
     })
 }
@@ -295,14 +305,16 @@ impl Book {
         {
             return Ok(terms);
         }
-        let Own { scope, currency, messaging, has_opt_outs, rates: own } = store.read(account, read).await?;
+        let Own { scope, currency, messaging, has_opt_outs, limits, rates: own } =
+            store.read(account, read).await?;
         let partners = if scope.account == scope.root {
             Arc::clone(&own)
         } else {
             Arc::clone(&Box::pin(self.of(store, scope.root)).await?.own)
         };
         let routes = self.routes.get(async || store.read((), route::routes).await).await?;
-        let terms = Arc::new(Terms { scope, currency, messaging, has_opt_outs, own, partners, routes });
+        let terms =
+            Arc::new(Terms { scope, currency, messaging, has_opt_outs, limits, own, partners, routes });
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)
     }

@@ -4,8 +4,8 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease, media,
-    message, onboarding, part, receipt, schedule, signing_key, smpp_outbox, smpp_part,
+    Result, archive, callback, closing, endpoint, event, fragment, group, idempotency, inbound, key, lease,
+    media, message, onboarding, part, receipt, schedule, signing_key, smpp_outbox, smpp_part,
 };
 use std::time::Duration;
 use store::Store;
@@ -57,6 +57,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         more |= store.bulk((), archive::remove_hidden).await?;
         more |= store.bulk((), archive::forget_bodies).await?;
         more |= store.bulk((), callback::forget).await?;
+        more |= store.bulk((), closing::finish).await?;
         more |= store.bulk((), endpoint::give_up).await?;
         more |= store.bulk((), signing_key::finish).await?;
         more |= store.bulk((), inbound::forget).await?;

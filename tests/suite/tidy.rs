@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 31] = [
+const TENANT_TABLES: [&str; 35] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -42,6 +42,10 @@ const TENANT_TABLES: [&str; 31] = [
     "channel_message",
     "channel_media",
     "smpp_waiting",
+    "audit",
+    "second_factor",
+    "allowance",
+    "country_count",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

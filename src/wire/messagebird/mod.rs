@@ -10,6 +10,7 @@ mod groups;
 mod messages;
 mod page;
 pub mod signature;
+pub(super) mod verify;
 
 use super::Shared;
 use crate::core::Timestamp;
