@@ -317,6 +317,7 @@ pub(super) async fn list_for(
 const USES_MAX: usize = 200;
 
 /// Records when keys were last used.
+#[expect(clippy::ptr_arg, reason = "a unit takes its command by reference")]
 pub async fn record_uses(tx: &mut Tx, uses: &Vec<(KeyId, Timestamp)>) -> Result<()> {
     let mut uses = uses.clone();
     // Everybody locks in the same order.

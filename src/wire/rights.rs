@@ -17,7 +17,7 @@ pub(super) fn check(surface: Surface, parts: &Parts, principal: &Principal) -> R
     let any: &[Right] = match (surface, area, reads) {
         (Surface::Rest, "contacts" | "groups", true) => &[Right::Read, Right::Contacts],
         (Surface::Rest, "contacts" | "groups", false) => &[Right::Contacts],
-        (Surface::Rest, _, true) | (Surface::Channel, _, true) => &[Right::Read, Right::Send],
+        (Surface::Rest | Surface::Channel, _, true) => &[Right::Read, Right::Send],
         (Surface::Rest, "messages", false) | (Surface::Channel, _, false) => &[Right::Send],
         (Surface::PartnerAccounts, _, true) => &[Right::Read, Right::Accounts],
         (Surface::PartnerAccounts, _, false) => &[Right::Accounts],

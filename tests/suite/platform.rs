@@ -356,3 +356,32 @@ async fn every_change_is_in_the_audit_log_with_who_and_what() {
     assert_eq!(code(&world.get(&format!("/audit?account={id}"), &stranger).await), (404, "not_found".into()));
     world.app.settle().await;
 }
+
+#[tokio::test]
+async fn a_post_counts_once_under_a_key_of_its_own() {
+    let world = Levels::new().await;
+    let post = async |path: &str, once: &str, body: Value| {
+        let call = world.app.request("POST", &format!("/platform/v1{path}"));
+        let call = call.header("authorization", &format!("Bearer {}", world.partner_key));
+        call.header("idempotency-key", once).json(&body).send().await
+    };
+    let credit = format!("/accounts/{}/top-ups", world.partner.account.id);
+    world.post(&credit, &world.operator, json!({"amount": "10"})).await.expect(201);
+    for (path, body, other) in [
+        ("/accounts".to_owned(), json!({"name": "One"}), json!({"name": "Two"})),
+        (world.of_child("/keys"), json!({"mode": "live"}), json!({"mode": "test"})),
+        (world.of_child("/transfers"), json!({"amount": "1"}), json!({"amount": "2"})),
+        (world.of_child("/suspend"), json!({}), json!({"x": 1})),
+    ] {
+        let first = post(&path, "k-1", body.clone()).await;
+        assert!(first.status.is_success(), "{path}: {}", first.json());
+        let again = post(&path, "k-1", body).await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body), "{path}");
+        assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
+        let mixed_up = post(&path, "k-1", other).await;
+        assert!(matches!(mixed_up.status.as_u16(), 400 | 422), "{path}: {}", mixed_up.status);
+    }
+    let balance = world.get(&world.of_child("/balance"), &world.partner_key).await.expect(200);
+    assert_eq!(balance["balance"], "1.00");
+    world.app.settle().await;
+}

@@ -46,14 +46,15 @@ async fn a_test_is_sent_signed_logged_and_sent_again() {
     );
     assert!(!told.to_string().contains("s3cret"), "the customer's own parameters are hidden: {told}");
     assert!(told["request"]["url"].as_str().unwrap().contains("reference=test"), "{told}");
-    assert_eq!((&told["request"]["method"], customer.calls().len()), (&json!("GET"), 2));
+    let first = customer.calls();
+    assert_eq!((&told["request"]["method"], first.len()), (&json!("GET"), 2));
 
     let again = world.post(&format!("{target}/replay"), &world.child_key, Value::Null).await.expect(200);
     assert_eq!(again["count"], 1);
     world.app.settle().await;
     let calls = customer.calls();
-    assert_eq!((calls.len(), &calls[2].target), (3, &calls[1].target));
-    assert_ne!(calls[2].header("messagebird-signature-jwt"), calls[1].header("messagebird-signature-jwt"));
+    assert_eq!((calls.len(), &calls[0].target), (1, &first[1].target));
+    assert_ne!(calls[0].header("messagebird-signature-jwt"), first[1].header("messagebird-signature-jwt"));
 
     let all = world.get(&world.of_child("/webhooks/log"), &world.child_key).await.expect(200);
     assert_eq!(
@@ -67,7 +68,7 @@ async fn a_test_is_sent_signed_logged_and_sent_again() {
     let one = world.post(&world.of_child("/webhooks/replay"), &world.child_key, body).await.expect(200);
     assert_eq!(one["count"], 1);
     world.app.settle().await;
-    assert_eq!(customer.calls().len(), 4);
+    assert_eq!(customer.calls().len(), 1);
     for bad in [json!({"url": "soap"}), json!({"url": ""}), json!({})] {
         let refused = world.post(&world.of_child("/webhooks/test"), &world.child_key, bad).await;
         assert_eq!((code(&refused).0, fields(&refused)[0].0.as_str()), (422, "url"));

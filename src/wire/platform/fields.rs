@@ -87,6 +87,7 @@ impl Fields {
     }
 
     /// A text or null, which takes the value away.
+    #[expect(clippy::option_option, reason = "not given, null, and a value are three things")]
     pub(super) fn clearable<T>(
         &mut self,
         name: &'static str,
@@ -107,6 +108,7 @@ impl Fields {
     }
 
     /// An integer within bounds, or null.
+    #[expect(clippy::option_option, reason = "not given, null, and a value are three things")]
     pub(super) fn clearable_integer(
         &mut self,
         name: &'static str,
@@ -122,6 +124,7 @@ impl Fields {
     }
 
     /// Several texts, each checked, or null.
+    #[expect(clippy::option_option, reason = "not given, null, and a value are three things")]
     pub(super) fn clearable_list<T>(
         &mut self,
         name: &'static str,

@@ -342,7 +342,7 @@ async fn update(
             .with_given("scopes", patch.rights.map(|rights| rights.words().join(" ")))
             .with_given("allowedNetworks", networks.map(|all| all.collect::<Vec<_>>().join(" ")))
             .with_given("expiresAt", patch.expires.map(|at| at.map(moment).unwrap_or_default()))
-            .with_given("requestsPerSecond", patch.requests.map(|most| most.unwrap_or_default()))
+            .with_given("requestsPerSecond", patch.requests.map(Option::unwrap_or_default))
     };
     let unit = audited(who.actor, api_key::update, about);
     let held = state.store.write((account, id, patch), unit).await?;
