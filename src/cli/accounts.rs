@@ -1,6 +1,6 @@
 //! `partner`, `child`, `account`.
 
-use super::{Failure, Outcome, account_id, say};
+use super::{Failure, Outcome, account_id, noted, say};
 use crate::core::account::{self, Account, NewAccount, NewChild, NewPartner, Setting};
 use crate::core::ledger::{self, Balance};
 use crate::core::money::{Amount, Currency};
@@ -97,7 +97,10 @@ pub(super) async fn partner(installation: &Installation, command: PartnerCommand
         .map_err(|_| Violation::new("currency", Code::Invalid))
         .map_err(Error::from)?;
     let new = NewPartner { name, currency, vault: installation.vault.clone() };
-    let made = installation.store.write(new, account::create_partner).await?;
+    let made = installation
+        .store
+        .write(new, noted(account::create_partner, "account.create", |_, made: &NewAccount| made.account.id))
+        .await?;
     show_made(&made, json);
     Ok(())
 }
@@ -107,7 +110,8 @@ pub(super) async fn child(installation: &Installation, command: ChildCommand) ->
     let partner = account_id(installation, &partner_id).await?;
     let vault = installation.vault.clone();
     let new = NewChild { partner, name: Some(name), email: String::new(), vault };
-    let made = match installation.store.write(new, account::create_child).await {
+    let unit = noted(account::create_child, "account.create", |_, made: &NewAccount| made.account.id);
+    let made = match installation.store.write(new, unit).await {
         Err(Error::Forbidden) => {
             return Err(Failure(format!("{partner_id} is not a partner, only partners own accounts")));
         }
@@ -157,15 +161,15 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
     match command {
         AccountCommand::Suspend { id } => {
             let id = account_id(installation, &id).await?;
-            store.write(id, account::suspend).await?;
+            store.write(id, noted(account::suspend, "account.suspend", |id, ()| *id)).await?;
         }
         AccountCommand::Resume { id } => {
             let id = account_id(installation, &id).await?;
-            store.write(id, account::resume).await?;
+            store.write(id, noted(account::resume, "account.resume", |id, ()| *id)).await?;
         }
         AccountCommand::Delete { id } => {
             let id = account_id(installation, &id).await?;
-            store.write(id, account::delete).await?;
+            store.write(id, noted(account::delete, "account.delete", |id, ()| *id)).await?;
         }
         AccountCommand::Set { id, settings } => {
             let id = account_id(installation, &id).await?;
@@ -173,7 +177,7 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
             for setting in &settings {
                 check_user(installation, id, setting).await?;
             }
-            store.write((id, settings), account::set_all).await?;
+            store.write((id, settings), noted(account::set_all, "account.update", |(id, _), ()| *id)).await?;
         }
         AccountCommand::Show { id, json } => {
             let id = account_id(installation, &id).await?;

@@ -1,6 +1,7 @@
 //! `key`, `signing-key`, `operator-key`.
 
-use super::{Failure, Outcome, account_id, moment, say};
+use super::{Failure, Outcome, account_id, moment, noted, say};
+use crate::core::api_key;
 use crate::core::key::{self, KeyId, NewKey, Role};
 use crate::core::secret::Secret;
 use crate::core::signing_key::{self, Rotation};
@@ -21,6 +22,8 @@ pub(super) enum Mode {
     Test,
     /// For the partner API, in the header X-API-Key
     Partner,
+    /// For the platform's own API, as a bearer token
+    Platform,
 }
 
 impl Mode {
@@ -29,6 +32,7 @@ impl Mode {
             Mode::Live => Role::Live,
             Mode::Test => Role::Test,
             Mode::Partner => Role::Partner,
+            Mode::Platform => Role::Platform,
         }
     }
 }
@@ -147,14 +151,16 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
         }
         KeyCommand::Create { id, new: New { mode, name, json } } => {
             let account = account_id(installation, &id).await?;
-            let made = store.write((account, mode.role(), name), key::create_for).await;
+            let unit = noted(key::create_for, "key.create", |(account, ..), _| *account);
+            let made = store.write((account, mode.role(), name), unit).await;
             show(&explained(made, &id)?, json);
         }
         KeyCommand::Import { id, new: New { mode, name, json } } => {
             let account = account_id(installation, &id).await?;
             let wrong = |_| Failure("the key is not 16 to 64 printable characters without blanks".into());
             let text = Secret::imported_key(&from_input()?).map_err(wrong)?;
-            let made = explained(store.write((account, mode.role(), name, text), key::import).await, &id)?;
+            let unit = noted(key::import, "key.import", |(account, ..), _| *account);
+            let made = explained(store.write((account, mode.role(), name, text), unit).await, &id)?;
             if json {
                 say(&json!({"id": made.id.hyphenated(), "mode": made.role.name()}).to_string());
             } else {
@@ -164,7 +170,7 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
         KeyCommand::Revoke { key_id } => {
             let id = KeyId::parse(&key_id)
                 .ok_or_else(|| Failure(format!("{key_id} is no key id; `key list` shows them")))?;
-            store.write(id, key::revoke).await?;
+            store.write(id, noted(api_key::revoke_any, "key.revoke", |_, account| *account)).await?;
         }
     }
     Ok(())
@@ -269,7 +275,8 @@ pub(super) async fn signing_key(installation: &Installation, command: SigningKey
 
 pub(super) async fn operator_key(installation: &Installation, command: OperatorKeyCommand) -> Outcome {
     let OperatorKeyCommand::Create { name, json } = command;
-    let made = installation.store.write(name, key::create_operator).await?;
+    let unit = noted(key::create_operator, "key.create", |_, _| AccountId(0));
+    let made = installation.store.write(name, unit).await?;
     if json {
         say(&json!({"id": made.id.hyphenated(), "key": made.text.reveal()}).to_string());
     } else {

@@ -19,6 +19,7 @@ mod transports;
 mod webhooks;
 
 use crate::core::account::AccountId;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::{Error, Result as CoreResult, Timestamp, partner};
 use crate::installation::Installation;
 use crate::serve;
@@ -26,6 +27,7 @@ use crate::settings::{LogFormat, ServeSettings, Settings};
 use clap::{Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use store::Tx;
 use tracing_subscriber::EnvFilter;
 
 /// A communications platform that a company runs itself.
@@ -235,6 +237,15 @@ async fn run(settings: Settings, command: Command) -> Outcome {
     };
     installation.store.close().await;
     outcome
+}
+
+/// A unit on an account that writes its line of the audit log as well.
+fn noted<C: 'static, O: 'static>(
+    unit: impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c C) -> CoreResult<O> + Send + 'static,
+    action: &'static str,
+    account: impl Fn(&C, &O) -> AccountId + Send + 'static,
+) -> impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c C) -> CoreResult<O> + Send + 'static {
+    audited(Actor::command_line(), unit, move |command, done| Act::on(account(command, done), action))
 }
 
 /// A moment in RFC 3339, or a span from now (`direction` 1) or ago (-1) such as 30s, 15m, 24h or 7d.

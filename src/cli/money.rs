@@ -1,6 +1,6 @@
 //! `credit`, `rate`.
 
-use super::{Failure, Outcome, account_id, say};
+use super::{Failure, Outcome, account_id, noted, say};
 use crate::core::ledger::{self, Grant};
 use crate::core::money::{Amount, Currency};
 use crate::core::usage::{self, Category};
@@ -68,7 +68,8 @@ pub(super) async fn credit(installation: &Installation, command: Credit) -> Outc
     let Credit { account_id: id, amount, currency, json } = command;
     let account = account_id(installation, &id).await?;
     let (amount, currency) = read(&amount, currency.as_deref())?;
-    let balance = installation.store.write(Grant { account, amount, currency }, ledger::grant).await?;
+    let unit = noted(ledger::grant, "money.top-up", |grant: &Grant, _| grant.account);
+    let balance = installation.store.write(Grant { account, amount, currency }, unit).await?;
     let (posted, currency) = (balance.posted.to_string(), balance.currency);
     if json {
         say(&json!({"id": account.0, "balance": posted, "currency": currency.as_str()}).to_string());

@@ -329,7 +329,7 @@ pub async fn child(rx: &mut Rx, of: &ChildOf) -> Result<Account> {
         sql!(
             "SELECT ",
             COLUMNS,
-            " FROM account WHERE root = $1 AND id = $2 AND id <> root AND status <> 'deleted'"
+            " FROM account WHERE root = $1 AND id = $2 AND id <> root AND status <> 'deleted' AND closes IS NULL"
         ),
         &[&of.partner, &of.child],
     )
@@ -344,7 +344,7 @@ pub async fn children(rx: &mut Rx, (partner, page): &(AccountId, Page)) -> Resul
             sql!(
                 "SELECT ",
                 COLUMNS,
-                " FROM account WHERE root = $1 AND id <> root AND status <> 'deleted'
+                " FROM account WHERE root = $1 AND id <> root AND status <> 'deleted' AND closes IS NULL
                  ORDER BY id LIMIT $2 OFFSET $3"
             ),
             &[partner, &page.limit, &page.offset],
@@ -403,7 +403,10 @@ async fn move_status(tx: &mut Tx, id: AccountId, from: &[Status; 2], to: Status)
     let now: Timestamp = tx.now();
     let moved = tx
         .exec(
-            sql!("UPDATE account SET status = $4, updated = $5 WHERE id = $1 AND status IN ($2, $3)"),
+            sql!(
+                "UPDATE account SET status = $4, updated = $5 WHERE id = $1 AND status IN ($2, $3)
+                 AND (closes IS NULL OR CAST($4 AS TEXT) = 'deleted')"
+            ),
             &[&id, &from[0], &from[1], &to, &now],
         )
         .await?;

@@ -1,6 +1,7 @@
 //! Batches: several messages accepted together, all or none.
 
 use super::ledger::{self, Charge};
+use super::limits::{self, Taken};
 use super::message::{self, Message, Plan, ROWS_MAX};
 use super::money::Amount;
 use super::{Error, Result};
@@ -21,6 +22,8 @@ pub async fn accept(tx: &mut Tx, plans: &Vec<Plan>) -> Result<Vec<Message>> {
     }
     let sum = |one: fn(&Charge) -> Amount| charges.iter().map(one).sum();
     let whole = Charge { price: sum(|charge| charge.price), cost: sum(|charge| charge.cost), ..first };
+    let taken = plans.iter().fold(Taken::default(), |all, plan| plan.taken.clone().and(&all));
+    limits::take(tx, &first.scope, &taken).await?;
     ledger::hold(tx, &whole).await?;
     let mut room = ROWS_MAX.saturating_sub(plans.len());
     let mut messages = Vec::with_capacity(plans.len());

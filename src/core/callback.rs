@@ -108,6 +108,36 @@ pub async fn push(tx: &mut Tx, scope: Scope, kind: Kind, url: &str, about: &Abou
     Ok(())
 }
 
+/// Makes a callback about no message, whose bytes are known: a test.
+pub async fn push_rendered(
+    tx: &mut Tx,
+    (scope, url, rendered): &(Scope, String, Rendered),
+) -> Result<CallbackId> {
+    let (id, now): (CallbackId, Timestamp) = (tx.id(), tx.now());
+    tx.put(
+        sql!(
+            "INSERT INTO callback (root, account, id, lane, kind, message, msisdn, status, changed, price, url, due, open,
+             attempts, log, target)
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, 0, $9, $8, $10, 0, '', $11)"
+        ),
+        &[
+            &scope.root,
+            &scope.account,
+            &id,
+            &lane(*scope, url).0,
+            &Kind::Status,
+            &MessageId([0; 16]),
+            &Status::Delivered,
+            &now,
+            url,
+            &true,
+            &rendered.text(),
+        ],
+    )
+    .await?;
+    Ok(id)
+}
+
 /// A callback that is due.
 #[derive(Debug, Clone)]
 pub struct Due {

@@ -65,7 +65,7 @@ pub(super) fn escaped(text: &str) -> String {
     line
 }
 
-fn unescaped(line: &str) -> String {
+pub(super) fn unescaped(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut chars = line.chars();
     while let Some(c) = chars.next() {

@@ -88,6 +88,8 @@ pub enum Code {
     TooBroad,
     /// Another currency than the account's own.
     Currency,
+    /// Beyond what the account may do: where to, how many, at which price.
+    NotAllowed,
 }
 
 /// What can be missing.
@@ -131,6 +133,8 @@ pub enum Noun {
     Person,
     /// Who carries channels.
     Transport,
+    /// What somebody who has signed in goes on with.
+    Session,
     /// Whatever a text with a NUL was to find: nothing that is stored holds one.
     Record,
 }
@@ -158,6 +162,7 @@ impl Noun {
             Noun::Media => "media",
             Noun::Person => "user",
             Noun::Transport => "transport",
+            Noun::Session => "session",
             Noun::Record => "record",
         }
     }
@@ -182,6 +187,7 @@ impl std::fmt::Display for Code {
             Code::Ambiguous => f.write_str("matches several"),
             Code::TooBroad => f.write_str("matches too many; give more of it"),
             Code::Currency => f.write_str("is not the account's currency"),
+            Code::NotAllowed => f.write_str("is beyond the account's limits"),
         }
     }
 }

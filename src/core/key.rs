@@ -6,11 +6,15 @@
 
 use super::account::{self, AccountId, Status};
 use super::change::{self, Kind};
+use super::rights::Rights;
 use super::secret::{ACCESS_KEY_CHARS, Secret};
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
+use ipnet::IpNet;
 use quick_cache::sync::Cache;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use store::{Column, FromRow, Row, Rx, Store, Tx, Val, sql};
 
 /// Most keys remembered at once; about 200 bytes each.
@@ -64,11 +68,15 @@ pub enum Role {
     Viewing,
     /// One client's part of an onboarding, for a time.
     Onboarding,
+    /// The platform's own API, for an account and what is below it.
+    Platform,
+    /// The same for somebody who has signed in, for a time.
+    SignIn,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 8] = [
+    pub const ALL: [Role; 10] = [
         Role::Live,
         Role::Test,
         Role::Partner,
@@ -77,6 +85,8 @@ impl Role {
         Role::Session,
         Role::Viewing,
         Role::Onboarding,
+        Role::Platform,
+        Role::SignIn,
     ];
 
     /// The stored and shown word.
@@ -90,6 +100,8 @@ impl Role {
             Role::Session => "session",
             Role::Viewing => "viewing",
             Role::Onboarding => "onboarding",
+            Role::Platform => "platform",
+            Role::SignIn => "sign-in",
         }
     }
 
@@ -148,9 +160,14 @@ pub async fn create(tx: &mut Tx, scope: Scope, role: Role, name: &str) -> Result
     let text = match role {
         Role::Live => Secret::generate(tx, "", ACCESS_KEY_CHARS),
         Role::Test => Secret::generate(tx, "test_", ACCESS_KEY_CHARS),
-        Role::Partner | Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding => {
-            Secret::generate(tx, "", API_KEY_CHARS)
-        }
+        Role::Partner
+        | Role::Operator
+        | Role::Channel
+        | Role::Session
+        | Role::Viewing
+        | Role::Onboarding
+        | Role::Platform
+        | Role::SignIn => Secret::generate(tx, "", API_KEY_CHARS),
     };
     add(tx, scope, role, name, text).await
 }
@@ -205,15 +222,15 @@ pub async fn import(
     add(tx, scope, *role, name, text.clone()).await
 }
 
-async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
+pub(super) async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<Scope> {
     let owner = account::lock(tx, &id).await?;
     if owner.status == Status::Deleted {
         return Err(Error::NotFound(Noun::Account));
     }
     let allowed = match role {
-        Role::Live | Role::Test => true,
+        Role::Live | Role::Test | Role::Platform => true,
         Role::Partner => owner.is_partner(),
-        Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding => false,
+        Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding | Role::SignIn => false,
     };
     if allowed { Ok(owner.scope()) } else { Err(Error::Forbidden) }
 }
@@ -229,8 +246,8 @@ pub async fn list(rx: &mut Rx, account: &AccountId) -> Result<Vec<Key>> {
     Ok(rx
         .all(
             sql!(
-                "SELECT id, role, name, created, revoked FROM access_key WHERE account = $1 AND expires IS NULL
-                 ORDER BY id"
+                "SELECT id, role, name, created, revoked FROM access_key
+                 WHERE account = $1 AND role NOT IN ('session', 'onboarding', 'sign-in') ORDER BY id"
             ),
             &[account],
         )
@@ -301,6 +318,25 @@ pub(super) async fn list_for(
         .await?)
 }
 
+/// Uses that one unit records.
+const USES_MAX: usize = 200;
+
+/// Records when keys were last used.
+#[expect(clippy::ptr_arg, reason = "a unit takes its command by reference")]
+pub async fn record_uses(tx: &mut Tx, uses: &Vec<(KeyId, Timestamp)>) -> Result<()> {
+    let mut uses = uses.clone();
+    // Everybody locks in the same order.
+    uses.sort_by_key(|(key, _)| key.0);
+    for (key, at) in &uses {
+        tx.put(
+            sql!("UPDATE access_key SET used = $2 WHERE id = $1 AND (used IS NULL OR used < $2)"),
+            &[key, at],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 /// Keys that one unit forgets.
 const FORGOTTEN_MAX: i64 = 200;
 /// A channel's key that another has replaced is kept for so long.
@@ -324,7 +360,8 @@ pub async fn forget(tx: &mut Tx, (): &()) -> Result<bool> {
         .exec(
             sql!(
                 "DELETE FROM access_key WHERE hash IN (
-                     SELECT hash FROM access_key WHERE expires IS NOT NULL AND expires < $1 ORDER BY expires LIMIT $2)"
+                     SELECT hash FROM access_key WHERE expires IS NOT NULL AND expires < $1
+                     AND role IN ('session', 'onboarding', 'sign-in') ORDER BY expires LIMIT $2)"
             ),
             &[&now, &FORGOTTEN_MAX],
         )
@@ -347,6 +384,14 @@ pub struct Principal {
     pub expires: Option<Timestamp>,
     /// Whether the account and all above it are active.
     pub status: Status,
+    /// What it may do.
+    pub rights: Rights,
+    /// From where it may come; from anywhere if there is none.
+    pub networks: Vec<IpNet>,
+    /// Requests a second, if it has a limit of its own.
+    pub requests: Option<i64>,
+    /// Requests a second of all the account's keys together, if they have one.
+    pub account_requests: Option<i64>,
 }
 
 impl Principal {
@@ -354,6 +399,17 @@ impl Principal {
     pub fn is_partner(&self) -> bool {
         self.scope.root == self.scope.account
     }
+
+    /// Whether it may come from here.
+    pub fn may_come_from(&self, address: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The networks of a list between commas, as it is stored.
+pub(super) fn networks(text: Option<&str>) -> std::result::Result<Vec<IpNet>, store::Error> {
+    let each = text.unwrap_or_default().split(',').filter(|one| !one.is_empty());
+    each.map(|one| one.parse().map_err(|_| store::Error::decode("the networks of a key"))).collect()
 }
 
 impl FromRow for Principal {
@@ -367,19 +423,36 @@ impl FromRow for Principal {
             // A key without its account opens nothing.
             _ => own.zip(above).map_or(Status::Deleted, |(own, above)| own.max(above)),
         };
-        Ok(Principal { key, role, scope, subject, expires, status })
+        let rights = row.next::<Option<Rights>>()?.unwrap_or(Rights::ALL);
+        let networks = networks(row.next::<Option<String>>()?.as_deref())?;
+        let (requests, account_requests) = (row.next()?, row.next()?);
+        Ok(Principal {
+            key,
+            role,
+            scope,
+            subject,
+            expires,
+            status,
+            rights,
+            networks,
+            requests,
+            account_requests,
+        })
     }
 }
 
 /// Whose key has this hash, if it is not revoked.
 pub async fn look_up(rx: &mut Rx, hash: &[u8; 32]) -> Result<Option<Principal>> {
+    // All tenants: whose it is, is what the key tells.
     Ok(rx
         .maybe(
             sql!(
-                "SELECT k.id, k.role, k.root, k.account, k.subject, k.expires, a.status, r.status
+                "SELECT k.id, k.role, k.root, k.account, k.subject, k.expires, a.status, r.status,
+                 k.rights, k.networks, k.requests, l.requests
                  FROM access_key k
                  LEFT JOIN account a ON a.id = k.account
                  LEFT JOIN account r ON r.id = k.root
+                 LEFT JOIN allowance l ON l.root = k.root AND l.account = k.account
                  WHERE k.hash = $1 AND k.revoked IS NULL"
             ),
             &[hash],
@@ -391,6 +464,7 @@ pub async fn look_up(rx: &mut Rx, hash: &[u8; 32]) -> Result<Option<Principal>> 
 pub struct Directory<T> {
     found: Cache<[u8; 32], Arc<Entry<T>>>,
     generation: AtomicI64,
+    used: Mutex<HashMap<KeyId, Timestamp>>,
 }
 
 /// A key that was found.
@@ -404,7 +478,7 @@ pub struct Entry<T> {
 
 impl<T: Default> Default for Directory<T> {
     fn default() -> Self {
-        Directory { found: Cache::new(REMEMBERED_MAX), generation: AtomicI64::new(0) }
+        Directory { found: Cache::new(REMEMBERED_MAX), generation: AtomicI64::new(0), used: Mutex::default() }
     }
 }
 
@@ -432,6 +506,24 @@ impl<T: Default> Directory<T> {
         let entry = Arc::new(Entry { principal, beside, generation });
         self.found.insert(hash, Arc::clone(&entry));
         Ok(Some(entry))
+    }
+
+    /// Notes that a key was used.
+    pub fn used(&self, key: KeyId, at: Timestamp) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() < REMEMBERED_MAX {
+            used.insert(key, at);
+        }
+    }
+
+    /// Some of the keys that were used since they were last asked for, at most [`USES_MAX`].
+    pub fn take_uses(&self) -> Vec<(KeyId, Timestamp)> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let some: Vec<(KeyId, Timestamp)> = used.iter().take(USES_MAX).map(|(key, at)| (*key, *at)).collect();
+        for (key, _) in &some {
+            used.remove(key);
+        }
+        some
     }
 
     /// The last generation that was learnt of.

@@ -6,7 +6,7 @@
 
 use super::account::{self, AccountId};
 use super::money::{Amount, Currency};
-use super::{Code, Error, Result, Scope, Timestamp, Violation};
+use super::{Code, Error, Result, Scope, Timestamp, Violation, cap, entry};
 use std::collections::BTreeMap;
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -27,6 +27,8 @@ pub enum Reason {
     Closing,
     /// Messages that carriers have accepted.
     Messages,
+    /// A partner gave to its child, or took back.
+    Transfer,
 }
 
 impl Reason {
@@ -36,6 +38,7 @@ impl Reason {
             Reason::Credit => "credit",
             Reason::Closing => "closing",
             Reason::Messages => "messages",
+            Reason::Transfer => "transfer",
         }
     }
 }
@@ -159,6 +162,7 @@ pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Balance> {
             currency: to.currency,
             amount: grant.amount,
             reason: Reason::Credit,
+            note: None,
         },
     )
     .await?;
@@ -187,8 +191,14 @@ pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
     let amount = left.available();
     let partner = Scope { root: scope.root, account: scope.root };
     if amount != Amount::ZERO && partner != scope {
-        let closing =
-            Move { from: scope, to: partner, currency: left.currency, amount, reason: Reason::Closing };
+        let closing = Move {
+            from: scope,
+            to: partner,
+            currency: left.currency,
+            amount,
+            reason: Reason::Closing,
+            note: None,
+        };
         transfer(tx, closing).await?;
     }
     Ok(())
@@ -231,16 +241,13 @@ pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
         if !(0..=BALANCE_MAX).contains(&amount.0) {
             return Err(Error::Balance);
         }
-        let held = tx
-            .exec(
-                sql!(
-                    "UPDATE balance SET held = held + $4 WHERE root = $1 AND account = $2 AND currency = $3
-                     AND posted - held + credit_limit >= $4"
-                ),
-                &[&scope.root, &scope.account, &charge.currency, &amount],
-            )
-            .await?;
-        if held == 0 {
+        // Caps are about what an account sends itself, not about what it must have in hand for its children.
+        let spent = if scope == charge.scope { amount } else { Amount::ZERO };
+        let mut is_held = hold_once(tx, scope, charge.currency, amount, spent).await?;
+        if !is_held && spent != Amount::ZERO && cap::roll(tx, scope, charge.currency).await? {
+            is_held = hold_once(tx, scope, charge.currency, amount, spent).await?;
+        }
+        if !is_held {
             return Err(Error::Balance);
         }
     }
@@ -260,6 +267,82 @@ pub async fn covers(rx: &mut Rx, charge: &Charge) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// One statement decides: what there is, and what the caps of the present day and month leave.
+async fn hold_once(
+    tx: &mut Tx,
+    scope: Scope,
+    currency: Currency,
+    amount: Amount,
+    spent: Amount,
+) -> Result<bool> {
+    let now: Timestamp = tx.now();
+    let held = tx
+        .exec(
+            sql!(
+                "UPDATE balance SET held = held + $4, day_spent = day_spent + $5, month_spent = month_spent + $5
+                 WHERE root = $1 AND account = $2 AND currency = $3
+                 AND posted - held + credit_limit >= $4
+                 AND (CAST($5 AS BIGINT) = 0 OR (day_ends > $6 AND month_ends > $6 AND month_spent <= $7
+                     AND (day_cap IS NULL OR day_spent <= day_cap - CAST($5 AS BIGINT))
+                     AND (month_cap IS NULL OR month_spent <= month_cap - CAST($5 AS BIGINT))))"
+            ),
+            &[&scope.root, &scope.account, &currency, &amount, &spent, &now, &BALANCE_MAX],
+        )
+        .await?;
+    Ok(held == 1)
+}
+
+/// Money that somebody moves on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The operator, or the partner of the account.
+    pub from: Scope,
+    /// To whom.
+    pub to: AccountId,
+    /// How much; a negative amount takes back.
+    pub amount: Amount,
+    /// What for.
+    pub note: Option<String>,
+}
+
+/// Moves money from the operator, who may owe any amount, or between a partner and its child: as much as the one has with
+/// its credit, and back only what the other has.
+pub async fn pay(tx: &mut Tx, payment: &Payment) -> Result<entry::Entry> {
+    let Payment { from, to, amount, note } = payment;
+    let to = account::lock(tx, to).await?;
+    if to.status == account::Status::Deleted {
+        return Err(Error::NotFound(super::Noun::Account));
+    }
+    let (scope, currency) = (to.scope(), to.currency);
+    if *from != OPERATOR {
+        if scope == *from || scope.root != from.account {
+            return Err(Error::Forbidden);
+        }
+        // Both sides in the order of their ids, before either is looked at.
+        let sides: Vec<(AccountId, Amount, Amount, Amount)> = tx
+            .all(
+                sql!(
+                    "SELECT account, posted, held, credit_limit FROM balance WHERE root = $1 AND account IN ($1, $2)
+                     ORDER BY account FOR UPDATE"
+                ),
+                &[&scope.root, &scope.account],
+            )
+            .await?;
+        let payer = if *amount < Amount::ZERO { scope.account } else { from.account };
+        let has = sides.iter().find(|(account, ..)| *account == payer).map(|(_, posted, held, credit)| {
+            let credit = if payer == from.account { credit.0 } else { 0 };
+            posted.0.saturating_sub(held.0).saturating_add(credit)
+        });
+        if has.is_none_or(|has| has < amount.0.saturating_abs()) {
+            return Err(Error::Balance);
+        }
+    }
+    let reason = if *from == OPERATOR { Reason::Credit } else { Reason::Transfer };
+    let note = note.clone();
+    let id = transfer(tx, Move { from: *from, to: scope, currency, amount: *amount, reason, note }).await?;
+    entry::find(tx, &(scope, id)).await
 }
 
 /// Holds that end in one unit: each is settled, which moves money, or released. Applied once, all accounts together.
@@ -315,11 +398,12 @@ impl Settlement {
         for ((currency, _), (scope, price, cost)) in owed {
             let partner = Scope { root: scope.root, account: scope.root };
             let reason = Reason::Messages;
-            let mut entries = vec![Move { from: partner, to: OPERATOR, currency, amount: cost, reason }];
+            let mut entries =
+                vec![Move { from: partner, to: OPERATOR, currency, amount: cost, reason, note: None }];
             if scope == partner {
                 entries[0].amount = price;
             } else {
-                entries.push(Move { from: scope, to: partner, currency, amount: price, reason });
+                entries.push(Move { from: scope, to: partner, currency, amount: price, reason, note: None });
             }
             for entry in entries.iter().filter(|entry| entry.amount != Amount::ZERO) {
                 enter(tx, entry).await?;
@@ -340,10 +424,11 @@ struct Move {
     currency: Currency,
     amount: Amount,
     reason: Reason,
+    note: Option<String>,
 }
 
 /// Writes one row in the books and moves both balances. A negative amount is written as a transfer the other way.
-async fn transfer(tx: &mut Tx, mut what: Move) -> Result<()> {
+async fn transfer(tx: &mut Tx, mut what: Move) -> Result<TransferId> {
     if what.amount < Amount::ZERO {
         std::mem::swap(&mut what.from, &mut what.to);
         what.amount = Amount(what.amount.0.checked_neg().ok_or(Violation::new("amount", Code::Invalid))?);
@@ -351,30 +436,30 @@ async fn transfer(tx: &mut Tx, mut what: Move) -> Result<()> {
     if what.amount.0 > BALANCE_MAX {
         return Err(Violation::new("amount", Code::Invalid).into());
     }
-    enter(tx, &what).await?;
+    let id = enter(tx, &what).await?;
     let Move { from, to, currency, amount, .. } = what;
     let mut sides = [(from, Amount(-amount.0)), (to, amount)];
     sides.sort_by_key(|(scope, _)| (*scope == OPERATOR, scope.account));
     for (scope, by) in sides {
         post(tx, scope, currency, by, Amount::ZERO).await?;
     }
-    Ok(())
+    Ok(id)
 }
 
 /// Writes one row in the books.
-async fn enter(tx: &mut Tx, what: &Move) -> Result<()> {
-    let Move { from, to, currency, amount, reason } = what;
+async fn enter(tx: &mut Tx, what: &Move) -> Result<TransferId> {
+    let Move { from, to, currency, amount, reason, note } = what;
     let (id, now): (TransferId, Timestamp) = (tx.id(), tx.now());
     let root = if *to == OPERATOR { from.root } else { to.root };
     tx.put(
         sql!(
-            "INSERT INTO transfer (root, id, debit, credit, currency, amount, reason, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            "INSERT INTO transfer (root, id, debit, credit, currency, amount, reason, created, note)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         ),
-        &[&root, &id, &from.account, &to.account, currency, amount, &reason.name(), &now],
+        &[&root, &id, &from.account, &to.account, currency, amount, &reason.name(), &now, note],
     )
     .await?;
-    Ok(())
+    Ok(id)
 }
 
 /// Largest balance either way, in micro-units: ten million million, far inside of 64 bits so that no sum overflows.

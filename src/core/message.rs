@@ -8,6 +8,7 @@
 use super::carrier::CarrierId;
 use super::group::{self, GroupId};
 use super::ledger::{self, Charge};
+use super::limits;
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::terms::{Quote, Terms};
@@ -224,6 +225,7 @@ pub struct Plan {
     length: i64,
     parts: i64,
     recipients: Vec<Planned>,
+    pub(super) taken: limits::Taken,
 }
 
 /// The alphabet that a text will be sent in.
@@ -274,12 +276,16 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
     };
     let recipients: Option<Vec<Planned>> = numbers.into_iter().map(priced).collect();
     let parts = draft.count_parts().map_err(|code| Violation::new("body", code))?;
+    let recipients = recipients.ok_or_else(|| invalid(Code::NoRoute))?;
+    let sent_to = recipients.iter().filter(|planned| !planned.has_opted_out());
+    let sent_to = sent_to.map(|planned| (planned.to, planned.quote.price));
     Ok(Plan {
+        taken: terms.limits.judge(sent_to)?,
         scope: terms.scope,
         currency: terms.currency,
         length: count(draft.body.chars().count()),
         parts: count(parts),
-        recipients: recipients.ok_or_else(|| invalid(Code::NoRoute))?,
+        recipients,
         draft,
     })
 }
@@ -442,13 +448,14 @@ impl FromRow for Recipient {
 
 /// Accepts a message: holds its price and puts it on its way, or refuses it whole.
 pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
+    limits::take(tx, &plan.scope, &plan.taken).await?;
     ledger::hold(tx, &plan.whole_charge()?).await?;
     put(tx, plan, plan.rows() <= ROWS_MAX).await
 }
 
 /// Writes a message whose price is held: at once with all rows of its recipients, or with its recipients packed.
 pub(super) async fn put(tx: &mut Tx, plan: &Plan, whole: bool) -> Result<Message> {
-    let Plan { scope, currency, draft, length, parts, recipients } = plan;
+    let Plan { scope, currency, draft, length, parts, recipients, .. } = plan;
     let (id, now): (MessageId, Timestamp) = (tx.id(), tx.now());
     let sent_to = recipients.iter().find(|planned| !planned.has_opted_out());
     let gateway = draft.gateway.or(sent_to.map(|first| first.quote.carrier.0)).unwrap_or(0);

@@ -165,6 +165,51 @@ pub async fn list(rx: &mut Rx, scope: &Scope) -> Result<Vec<Person>> {
         .await?)
 }
 
+/// One person of an account.
+pub async fn find(rx: &mut Rx, (scope, id): &(Scope, PersonId)) -> Result<Person> {
+    rx.maybe(
+        sql!("SELECT ", COLUMNS, " FROM person WHERE root = $1 AND account = $2 AND id = $3"),
+        &[&scope.root, &scope.account, id],
+    )
+    .await?
+    .ok_or(Error::NotFound(Noun::Person))
+}
+
+/// What is changed of a person; `None` leaves it.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Whose.
+    pub scope: Scope,
+    /// Who.
+    pub id: PersonId,
+    /// May be empty.
+    pub name: Option<String>,
+    /// What it may do. What it has signed in with ends when that changes.
+    pub role: Option<Role>,
+}
+
+/// Changes a person.
+pub async fn update(tx: &mut Tx, change: &Change) -> Result<Person> {
+    let Change { scope, id, name, role } = change;
+    let before: Person = tx
+        .maybe(
+            sql!("SELECT ", COLUMNS, " FROM person WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"),
+            &[&scope.root, &scope.account, id],
+        )
+        .await?
+        .ok_or(Error::NotFound(Noun::Person))?;
+    let after = role.unwrap_or(before.role);
+    tx.put(
+        sql!("UPDATE person SET name = $4, role = $5 WHERE root = $1 AND account = $2 AND id = $3"),
+        &[&scope.root, &scope.account, id, name.as_ref().unwrap_or(&before.name), &after],
+    )
+    .await?;
+    if after != before.role {
+        sign_out(tx, &(*scope, *id)).await?;
+    }
+    find(tx, &(*scope, *id)).await
+}
+
 /// Gives a person another password. What it has signed in with ends.
 pub async fn set_password(tx: &mut Tx, (scope, id, password): &(Scope, PersonId, String)) -> Result<()> {
     let changed = tx
@@ -190,6 +235,7 @@ pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> 
     if gone == 0 {
         return Err(Error::NotFound(Noun::Person));
     }
+    super::second_factor::remove(tx, &super::second_factor::Of { scope: *scope, person: *id }).await?;
     sign_out(tx, &(*scope, *id)).await
 }
 
@@ -206,6 +252,7 @@ pub async fn sign_out(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()
     key::revoke_for(tx, scope.account, Opens::Session, Some(&subject)).await?;
     key::revoke_for(tx, scope.account, Opens::Viewing, Some(&subject)).await?;
     key::revoke_for(tx, scope.account, Opens::Onboarding, Some(&subject)).await?;
+    key::revoke_for(tx, scope.account, Opens::SignIn, Some(&subject)).await?;
     Ok(())
 }
 

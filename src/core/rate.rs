@@ -3,8 +3,8 @@
 use super::account::{self, AccountId};
 use super::change::{self, Kind};
 use super::money::{Amount, Currency};
-use super::{Code, Result, Timestamp, Violation};
-use store::{Tx, sql};
+use super::{Code, Result, Scope, Timestamp, Violation};
+use store::{Rx, Tx, sql};
 
 /// Digits of the longest prefix: a whole number (E.164).
 const PREFIX_MAX: usize = 15;
@@ -20,6 +20,40 @@ pub struct Set {
     pub amount: Amount,
     /// If given, it must be the account's own.
     pub currency: Option<Currency>,
+}
+
+/// The rates of an account after a prefix, in the order of their prefixes.
+pub async fn list(
+    rx: &mut Rx,
+    (scope, after, limit): &(Scope, Option<String>, i64),
+) -> Result<Vec<(String, Amount)>> {
+    Ok(rx
+        .all(
+            sql!(
+                "SELECT prefix, amount FROM rate WHERE root = $1 AND account = $2
+                 AND (CAST($3 AS TEXT) IS NULL OR prefix > $3) ORDER BY prefix LIMIT $4"
+            ),
+            &[&scope.root, &scope.account, after, limit],
+        )
+        .await?)
+}
+
+/// What is put on a price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Markup {
+    /// In millionths: 150,000 is 15 %.
+    pub part: i64,
+    /// After that.
+    pub fixed: Amount,
+}
+
+impl Markup {
+    /// A price with the markup on it, rounded half up; `None` beyond what fits.
+    pub fn on(self, price: Amount) -> Option<Amount> {
+        let (price, part) = (i128::from(price.0), i128::from(self.part));
+        let marked = (price * (1_000_000 + part) + 500_000).div_euclid(1_000_000) + i128::from(self.fixed.0);
+        i64::try_from(marked).ok().map(Amount)
+    }
 }
 
 /// Rates that one unit of an import sets.
@@ -58,4 +92,21 @@ pub async fn set(tx: &mut Tx, rate: &Set) -> Result<()> {
     )
     .await?;
     change::raise(tx, Kind::Terms).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_markup_is_rounded_half_up_once() {
+        let on = |price, part, fixed| Markup { part, fixed: Amount(fixed) }.on(Amount(price));
+        assert_eq!(on(60_000, 150_000, 0), Some(Amount(69_000)));
+        assert_eq!((on(1, 500_000, 0), on(1, 499_999, 0)), (Some(Amount(2)), Some(Amount(1))));
+        assert_eq!(
+            (on(60_000, 0, 5_000), on(60_000, -100_000, 0)),
+            (Some(Amount(65_000)), Some(Amount(54_000)))
+        );
+        assert_eq!(on(i64::MAX, 1, 0), None);
+    }
 }

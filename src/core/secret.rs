@@ -122,6 +122,8 @@ pub enum Place {
     TransportToken(i64),
     /// What it signs what it tells with.
     TransportSecret(i64),
+    /// The seed of a person's second factor: the person's id.
+    SecondFactor([u8; 16]),
     /// The check value of the master key.
     Check,
 }
@@ -139,6 +141,7 @@ impl Place {
             Place::SmppPassword(hash) => [b"smpp-password:".as_slice(), &hash].concat(),
             Place::TransportToken(id) => [b"transport-token:".as_slice(), &id.to_be_bytes()].concat(),
             Place::TransportSecret(id) => [b"transport-secret:".as_slice(), &id.to_be_bytes()].concat(),
+            Place::SecondFactor(person) => [b"second-factor:".as_slice(), &person].concat(),
             Place::Check => b"check".to_vec(),
         }
     }

@@ -6,6 +6,7 @@
 use super::account::{self, AccountId};
 use super::carrier::CarrierId;
 use super::change::{self, Kind, Remembered};
+use super::limits::{self, Limits};
 use super::money::{Amount, Currency};
 use super::network::{self, Networks};
 use super::number::Form;
@@ -120,6 +121,11 @@ pub enum MessagingSetting {
     StartWords(Option<String>),
 }
 
+/// Checks that it is the IANA name of a time zone.
+pub fn check_zone(zone: &str) -> std::result::Result<(), Code> {
+    jiff::tz::TimeZone::get(zone).map(|_| ()).map_err(|_| Code::Invalid)
+}
+
 /// Changes one setting. The account is locked by the caller.
 pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) -> Result<()> {
     let mut after = messaging(tx, scope).await?;
@@ -128,7 +134,7 @@ pub(super) async fn set(tx: &mut Tx, scope: &Scope, setting: &MessagingSetting) 
         MessagingSetting::ReportUrl(url) => after.report_url = url,
         MessagingSetting::InboundUrl(url) => after.inbound_url = url,
         MessagingSetting::TimeZone(zone) => {
-            jiff::tz::TimeZone::get(&zone).map_err(|_| Violation::new("time-zone", Code::Invalid))?;
+            check_zone(&zone).map_err(|code| Violation::new("time-zone", code))?;
             after.time_zone = zone;
         }
         MessagingSetting::LegacySignature(on) => after.legacy_signature = on,
@@ -212,6 +218,8 @@ pub struct Terms {
     pub has_opt_outs: bool,
     /// Makes the hashes by which those are known that were erased.
     pub(super) vault: Option<Vault>,
+    /// What whoever is above it allows.
+    pub limits: Limits,
     own: Arc<Rates>,
     partners: Arc<Rates>,
     routes: Arc<Routes>,
@@ -254,6 +262,7 @@ struct Own {
     currency: Currency,
     messaging: Messaging,
     has_opt_outs: bool,
+    limits: Limits,
     rates: Arc<Rates>,
 }
 
@@ -265,6 +274,7 @@ async fn read(rx: &mut Rx, id: &AccountId) -> Result<Own> {
         currency: account.currency,
         messaging: messaging(rx, &scope).await?,
         has_opt_outs: opt_out::has_any(rx, &scope).await?,
+        limits: limits::of(rx, &scope).await?,
         rates: Arc::new(rates(rx, &scope).await?),
     })
 }
@@ -318,7 +328,8 @@ impl Book {
         {
             return Ok(terms);
         }
-        let Own { scope, currency, messaging, has_opt_outs, rates: own } = store.read(account, read).await?;
+        let Own { scope, currency, messaging, has_opt_outs, limits, rates: own } =
+            store.read(account, read).await?;
         let partners = if scope.account == scope.root {
             Arc::clone(&own)
         } else {
@@ -328,7 +339,7 @@ impl Book {
         let networks = if routes.by_network() { Some(self.networks(store).await?) } else { None };
         let vault = self.vault.get().cloned();
         let terms =
-            Terms { scope, currency, messaging, has_opt_outs, vault, own, partners, routes, networks };
+            Terms { scope, currency, messaging, has_opt_outs, limits, vault, own, partners, routes, networks };
         let terms = Arc::new(terms);
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)

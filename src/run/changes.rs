@@ -2,7 +2,7 @@
 
 use super::Stopped;
 use crate::core::change::{self, Kind};
-use crate::core::key::Directory;
+use crate::core::key::{self, Directory};
 use crate::core::terms::Book;
 use crate::core::{Error, Result};
 use std::sync::Arc;
@@ -41,5 +41,11 @@ pub async fn look<T: Default>(store: &Store, keys: &Directory<T>, terms: &Book) 
     keys.advance(generation(Kind::Access).await?);
     terms.advance(generation(Kind::Terms).await?);
     terms.advance_networks(generation(Kind::Networks).await?);
+    let uses = keys.take_uses();
+    if !uses.is_empty() {
+        // A use that is lost with an error is told again by the next one.
+        let recorded: Result<()> = store.bulk(uses, key::record_uses).await;
+        recorded?;
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Error, Result, archive, callback, endpoint, event, fragment, group, idempotency, inbound, key, lease,
+    Error, Result, archive, callback, closing, endpoint, event, fragment, group, idempotency, inbound, key, lease,
     media, message, onboarding, part, receipt, report, rollup, schedule, signing_key, smpp_outbox, smpp_part,
 };
 use std::time::Duration;
@@ -57,6 +57,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         done.note(store.bulk((), archive::remove_hidden).await);
         done.note(store.bulk((), archive::forget_bodies).await);
         done.note(store.bulk((), callback::forget).await);
+        done.note(store.bulk((), closing::finish).await);
         done.note(store.bulk((), endpoint::give_up).await);
         done.note(store.bulk((), receipt::forget_early).await);
         done.note(store.bulk((), signing_key::finish).await);

@@ -17,7 +17,7 @@ use quick_cache::sync::Cache;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 /// Reads and writes that one key may do (docs/spec/00-overview.md section 6).
 const READS: Rate = Rate::per_second(50);
@@ -38,6 +38,10 @@ pub struct Buckets {
     pub(super) reports: Bucket,
     /// Reports that are being made.
     pub(super) reporting: AtomicUsize,
+    /// Of a limit that the key itself has.
+    own: Bucket,
+    /// In which minute its use was last noted.
+    used_minute: AtomicI64,
 }
 
 /// A caller with a key of the account.
@@ -78,6 +82,8 @@ pub enum Scheme {
     Bearer,
     /// `D360-API-KEY: …`
     ChannelKey,
+    /// `Authorization: Bearer …`, with a key or a session of the platform's own API.
+    Platform,
 }
 
 /// The key of a request whose body need not be read for it.
@@ -88,7 +94,7 @@ pub fn presented(scheme: Scheme, headers: &HeaderMap, query: Option<&str>) -> Op
         Scheme::ApiKey => {
             headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned())
         }
-        Scheme::Bearer => in_authorization(headers, "Bearer"),
+        Scheme::Bearer | Scheme::Platform => in_authorization(headers, "Bearer"),
         Scheme::ChannelKey => {
             headers.get("d360-api-key").and_then(|v| v.to_str().ok()).map(|key| key.trim().to_owned())
         }
@@ -134,12 +140,16 @@ pub async fn authenticate(
         Scheme::ApiKey => role == Role::Partner,
         Scheme::Bearer => matches!(role, Role::Session | Role::Viewing),
         Scheme::ChannelKey => role == Role::Channel,
+        Scheme::Platform => matches!(role, Role::Operator | Role::Platform | Role::SignIn),
     };
     let lives = |ends: Option<Timestamp>| ends.is_none_or(|ends| ends.0 > state.now_us());
     let good = entry.filter(|entry| fits(entry.principal.role) && lives(entry.principal.expires));
+    // A key that may not come from here is none: whoever has stolen it learns nothing.
+    let good = good.filter(|entry| entry.principal.may_come_from(from));
     let Some(entry) = good else {
         return Err(wrong_key(state, from));
     };
+    note_use(state, &entry);
     match entry.principal.status {
         Status::Active => Ok(entry),
         Status::Suspended => Err(Error::Suspended.into()),
@@ -156,6 +166,15 @@ impl Try {
         for bucket in self.0 {
             bucket.give(WRONG_KEYS);
         }
+    }
+}
+
+/// Notes a key's use, once a minute.
+fn note_use(state: &State, entry: &Entry<Buckets>) {
+    let now = state.now_us();
+    let minute = now.div_euclid(60_000_000);
+    if entry.beside.used_minute.swap(minute, Ordering::Relaxed) != minute {
+        state.keys.used(entry.principal.key, Timestamp(now));
     }
 }
 
@@ -215,10 +234,23 @@ fn limited(retry_after: std::time::Duration) -> Refusal {
 
 /// Takes one request from the key's bucket.
 pub fn meter(state: &State, entry: &Entry<Buckets>, method: &Method) -> Result<(), Refusal> {
+    let Buckets { reads, writes, own, .. } = &*entry.beside;
+    // What was asked for one key or account holds also where nothing else is limited.
+    if let Some(count) = entry.principal.requests {
+        own.take(Rate::per_second(count.max(1)), state.now_us()).map_err(limited)?;
+    }
+    if let Some(count) = entry.principal.account_requests {
+        let account = entry.principal.scope.account;
+        let bucket = state.account_rates.get(&account).unwrap_or_else(|| {
+            let fresh = Arc::new(Bucket::default());
+            state.account_rates.insert(account, Arc::clone(&fresh));
+            fresh
+        });
+        bucket.take(Rate::per_second(count.max(1)), state.now_us()).map_err(limited)?;
+    }
     if !state.limits {
         return Ok(());
     }
-    let Buckets { reads, writes, .. } = &*entry.beside;
     let taken = match *method {
         Method::GET | Method::HEAD => reads.take(READS, state.now_us()),
         _ => writes.take(WRITES, state.now_us()),
@@ -244,7 +276,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             | Role::Channel
             | Role::Session
             | Role::Viewing
-            | Role::Onboarding => Err(Error::Unauthenticated.into()),
+            | Role::Onboarding
+            | Role::Platform
+            | Role::SignIn => Err(Error::Unauthenticated.into()),
         }
     }
 }
@@ -254,7 +288,10 @@ impl<S: Sync> FromRequestParts<S> for PartnerCaller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let principal = &principal(parts)?.principal;
-        if matches!(principal.role, Role::Operator | Role::Channel | Role::Onboarding) {
+        if matches!(
+            principal.role,
+            Role::Operator | Role::Channel | Role::Onboarding | Role::Platform | Role::SignIn
+        ) {
             return Err(Error::Unauthenticated.into());
         }
         if !principal.is_partner() {

@@ -15,7 +15,9 @@ mod messagebird;
 mod metrics;
 mod openapi;
 mod origin;
+mod platform;
 mod refusal;
+mod rights;
 pub mod smpp;
 mod system;
 mod transport_reports;
@@ -27,6 +29,7 @@ pub use messagebird::callbacks::DIALECT;
 pub use messagebird::signature;
 pub use metrics::Metrics;
 
+use crate::core::AccountId;
 use crate::core::change::{self, Kind};
 use crate::core::idempotency::Claim;
 use crate::core::key::{Directory, Entry, Role};
@@ -122,12 +125,15 @@ pub struct State {
     wake: Wake,
     wrong_keys: Cache<IpAddr, Arc<limit::Bucket>>,
     passwords_tried: Cache<[u8; 32], Arc<limit::Bucket>>,
+    /// Of accounts with a limit of requests.
+    account_rates: Cache<AccountId, Arc<limit::Bucket>>,
     limits: bool,
     options: Options,
     clock: Clock,
     entropy: Entropy,
     metrics: Arc<Metrics>,
     openapi: Arc<str>,
+    platform_openapi: Arc<str>,
 }
 
 impl State {
@@ -174,6 +180,8 @@ pub struct Service {
     channel: Router,
     alive: Router,
     onboarding: Router,
+    platform: Router,
+    platform_open: Router,
     absent: Router,
     system: Router,
 }
@@ -225,12 +233,14 @@ impl Service {
             wake: common.wake,
             wrong_keys: Cache::new(caller::ADDRESSES_MAX),
             passwords_tried: Cache::new(caller::ADDRESSES_MAX),
+            account_rates: Cache::new(caller::ADDRESSES_MAX),
             limits: options.rate_limits,
             options,
             clock,
             entropy,
             metrics,
             openapi: openapi::json().into(),
+            platform_openapi: openapi::platform_json().into(),
         });
         let router = |routes: utoipa_axum::router::OpenApiRouter<Shared>| {
             let (router, _) = routes.split_for_parts();
@@ -244,6 +254,8 @@ impl Service {
             channel: router(d360::messaging::routes()),
             alive: router(d360::messaging::alive()),
             onboarding: router(d360::onboarding()),
+            platform: router(platform::routes()),
+            platform_open: router(platform::open()),
             absent: router(utoipa_axum::router::OpenApiRouter::new()),
             system: router(
                 system::routes().merge(carrier_reports::routes()).merge(transport_reports::routes()),
@@ -255,6 +267,16 @@ impl Service {
     /// The OpenAPI document of everything that is served, as JSON.
     pub fn openapi() -> String {
         openapi::json()
+    }
+
+    /// The OpenAPI document of the platform's own API, as JSON.
+    pub fn platform_openapi() -> String {
+        openapi::platform_json()
+    }
+
+    /// Every endpoint of the platform's own API.
+    pub fn platform_endpoints() -> Vec<Endpoint> {
+        openapi::platform_endpoints()
     }
 
     /// Every endpoint of the vendors' products, read from the routers' own description.
@@ -347,9 +369,14 @@ impl Service {
                 return self.in_time(run(&self.alive, Request::from_parts(parts, body))).await;
             }
             Surface::Channel => (&self.channel, Scheme::ChannelKey),
+            Surface::Platform if !platform::is_open(&parts) => (&self.platform, Scheme::Platform),
             // Whoever comes here has no key yet.
-            Surface::Token | Surface::Onboarding => {
-                let router = if surface == Surface::Token { &self.token } else { &self.onboarding };
+            Surface::Token | Surface::Onboarding | Surface::Platform => {
+                let router = match surface {
+                    Surface::Token => &self.token,
+                    Surface::Platform => &self.platform_open,
+                    _ => &self.onboarding,
+                };
                 let bytes = self.buffer(&parts.headers, body).await?;
                 parts.extensions.insert(Arc::new(context));
                 return self.in_time(run(router, Request::from_parts(parts, Body::from(bytes)))).await;
@@ -372,6 +399,7 @@ impl Service {
             if surface.is_messagebird() {
                 parts.method = overridden(&parts)?;
             }
+            rights::check(surface, &parts, &entry.principal)?;
             caller::meter(&self.state, &entry, &parts.method)?;
             caller::check(&entry, &parts.method)?;
             if parts.method == Method::POST {
@@ -515,6 +543,7 @@ fn render(surface: Surface, refusal: &Refusal, request_id: &str) -> Response<Bod
         Surface::Channel => d360::messaging::render(refusal, request_id),
         Surface::Token => d360::error::render_token(refusal, request_id),
         Surface::Onboarding => d360::render_page(refusal, request_id),
+        Surface::Platform => platform::error::render(refusal, request_id),
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Surface {
     Channel,
     /// The pages on which a partner's clients share their numbers.
     Onboarding,
+    /// Our own API.
+    Platform,
     /// A vendor's product that is not served yet: every path is unknown, in the shape of the rest host.
     Absent,
     /// What every installation has: health, metrics, documentation, and what carriers call.
@@ -40,6 +42,7 @@ impl Surface {
             Surface::Token => "token",
             Surface::Channel => "waba-v2",
             Surface::Onboarding => "onboarding",
+            Surface::Platform => "platform",
             Surface::Absent => "absent",
             Surface::System => "system",
         }
@@ -105,6 +108,7 @@ pub fn locate<'a>(host: &str, path: &'a str) -> Place<'a> {
         Some(surface) => surface,
         None if path == "/" => Surface::System,
         None if begins("/child-accounts") || begins("/v1/child-accounts") => Surface::PartnerAccounts,
+        None if begins("/platform/v1") => Surface::Platform,
         None if begins("/api/v2") || begins("/v1/partners") => Surface::Hub,
         None => Surface::Rest,
     };

@@ -6,17 +6,36 @@ use serde_json::Value;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
 
+const PLATFORM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi-platform.json");
+
 #[test]
-fn the_committed_document_is_the_present_one() {
-    let present = Service::openapi();
-    if std::env::var("ROOKERY_UPDATE").as_deref() == Ok("1") {
-        std::fs::write(FILE, &present).unwrap();
+fn the_committed_documents_are_the_present_ones() {
+    for (file, present) in [(FILE, Service::openapi()), (PLATFORM, Service::platform_openapi())] {
+        if std::env::var("ROOKERY_UPDATE").as_deref() == Ok("1") {
+            std::fs::write(file, &present).unwrap();
+        }
+        let committed = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(
+            committed == present,
+            "{file} is not what is served: run this test with ROOKERY_UPDATE=1 and read the difference"
+        );
     }
-    let committed = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert!(
-        committed == present,
-        "docs/openapi.json is not what is served: run this test with ROOKERY_UPDATE=1 and read the difference"
-    );
+}
+
+#[test]
+fn every_endpoint_of_our_own_is_described_with_its_refusals() {
+    let document: Value = serde_json::from_str(&Service::platform_openapi()).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    assert_eq!(document["security"][0]["Bearer"], serde_json::json!([]));
+    for endpoint in Service::platform_endpoints() {
+        let described = &document["paths"][&endpoint.path][endpoint.method.to_lowercase()];
+        let responses = described["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{endpoint:?}");
+        for status in ["400", "401", "403", "404", "422", "429", "503"] {
+            assert!(responses.contains_key(status), "{endpoint:?}: {status}");
+        }
+        assert!(described["summary"].as_str().is_some_and(|text| !text.is_empty()), "{endpoint:?}");
+    }
 }
 
 #[test]
@@ -48,8 +67,15 @@ fn every_endpoint_is_described_with_its_success_and_its_401() {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    let document: Value = serde_json::from_str(&Service::openapi()).unwrap();
-    let mut open = vec![&document];
+    let documents = [Service::openapi(), Service::platform_openapi()];
+    let documents = documents.map(|text| serde_json::from_str::<Value>(&text).unwrap());
+    for document in &documents {
+        follow(document);
+    }
+}
+
+fn follow(document: &Value) {
+    let mut open = vec![document];
     let mut followed = 0;
     while let Some(value) = open.pop() {
         match value {
@@ -74,4 +100,7 @@ async fn the_served_document_is_the_same() {
     let served = app.request("GET", "/openapi.json").send().await;
     assert_eq!(served.status, 200);
     assert!(served.body == Service::openapi().as_bytes());
+    let served = app.request("GET", "/platform/v1/openapi.json").send().await;
+    assert_eq!(served.status, 200);
+    assert!(served.body == Service::platform_openapi().as_bytes());
 }

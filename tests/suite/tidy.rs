@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 36] = [
+const TENANT_TABLES: [&str; 40] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -47,6 +47,10 @@ const TENANT_TABLES: [&str; 36] = [
     "erasure",
     "erased",
     "opt_in",
+    "audit",
+    "second_factor",
+    "allowance",
+    "country_count",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

@@ -155,6 +155,7 @@ fn detail(violation: &Violation) -> String {
         | Code::NoRoute
         | Code::OtherRequest
         | Code::Unsupported
+        | Code::NotAllowed
         | Code::Currency => format!("{field}: {code}."),
     }
 }

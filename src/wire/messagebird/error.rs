@@ -159,6 +159,7 @@ fn violation(violation: &Violation) -> Item {
         | Code::NoRoute
         | Code::OtherRequest
         | Code::Unsupported
+        | Code::NotAllowed
         | Code::Currency => Item::new(10, format!("{field} {code}"), Some(field)),
     }
 }
@@ -229,6 +230,7 @@ fn sentence(violation: &Violation) -> String {
         | Code::NoRoute
         | Code::OtherRequest
         | Code::Unsupported
+        | Code::NotAllowed
         | Code::Currency => format!("{field}: This value {code}."),
     }
 }

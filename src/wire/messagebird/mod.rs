@@ -12,6 +12,7 @@ mod page;
 mod pricing;
 mod reporting;
 pub mod signature;
+pub(super) mod verify;
 
 use super::Shared;
 use crate::core::Timestamp;

@@ -12,6 +12,7 @@ pub mod database;
 pub mod esme;
 pub mod http;
 pub mod paying;
+pub mod platform;
 pub mod process;
 pub mod provider;
 pub mod record;

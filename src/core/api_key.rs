@@ -1,0 +1,234 @@
+//! Keys as their account manages them: what each may do, from where and until when, when it was last used, and its
+//! replacement by another with time for both.
+
+use super::account::AccountId;
+use super::change::{self, Kind};
+use super::key::{self, KeyId, NAME_MAX, NewKey, Role, networks};
+use super::rights::Rights;
+use super::secret::Secret;
+use super::{Code, Error, Noun, Result, Timestamp, Violation};
+use ipnet::IpNet;
+use store::{FromRow, Row, Rx, Tx, sql};
+
+/// Networks of one key.
+pub const NETWORKS_MAX: usize = 50;
+/// Longest time for which a replaced key still opens, in seconds: 30 days.
+pub const OVERLAP_MAX: i64 = 30 * 86_400;
+/// Keys of one account, those that have ended included.
+const KEYS_MAX: i64 = 1_000;
+
+/// A key, without its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its id.
+    pub id: KeyId,
+    /// What it opens.
+    pub role: Role,
+    /// What the account calls it.
+    pub name: String,
+    /// When it was made or imported.
+    pub created: Timestamp,
+    /// When it was made void, if it was.
+    pub revoked: Option<Timestamp>,
+    /// When it ends by itself.
+    pub expires: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub used: Option<Timestamp>,
+    /// What it may do.
+    pub rights: Rights,
+    /// From where it may come; from anywhere if there is none.
+    pub networks: Vec<IpNet>,
+    /// Requests a second, if it has a limit of its own.
+    pub requests: Option<i64>,
+}
+
+impl FromRow for Held {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Held {
+            id: row.next()?,
+            role: row.next()?,
+            name: row.next()?,
+            created: row.next()?,
+            revoked: row.next()?,
+            expires: row.next()?,
+            used: row.next()?,
+            rights: row.next::<Option<Rights>>()?.unwrap_or(Rights::ALL),
+            networks: networks(row.next::<Option<String>>()?.as_deref())?,
+            requests: row.next()?,
+        })
+    }
+}
+
+const COLUMNS: &str = "id, role, name, created, revoked, expires, used, rights, networks, requests";
+/// Keys that accounts manage: not those that signing in makes, and not those of channels.
+const MANAGED: &str =
+    " FROM access_key WHERE account = $1 AND role IN ('live', 'test', 'partner', 'platform', 'operator')";
+
+/// The keys of an account after one of them, oldest first.
+pub async fn list(
+    rx: &mut Rx,
+    (account, after, limit): &(AccountId, Option<KeyId>, i64),
+) -> Result<Vec<Held>> {
+    let after = after.unwrap_or(KeyId([0; 16]));
+    Ok(rx
+        .all(
+            sql!("SELECT ", COLUMNS, MANAGED, " AND id > $2 ORDER BY id LIMIT $3"),
+            &[account, &after, limit],
+        )
+        .await?)
+}
+
+/// One key of an account.
+pub async fn find(rx: &mut Rx, (account, id): &(AccountId, KeyId)) -> Result<Held> {
+    rx.maybe(sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2"), &[account, id])
+        .await?
+        .ok_or(Error::NotFound(Noun::Key))
+}
+
+/// What is said about a key: `None` leaves it as it is, an inner `None` takes it away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// What the account calls it.
+    pub name: Option<String>,
+    /// What it may do.
+    pub rights: Option<Rights>,
+    /// From where it may come.
+    pub networks: Option<Vec<IpNet>>,
+    /// When it ends by itself.
+    pub expires: Option<Option<Timestamp>>,
+    /// Requests a second.
+    pub requests: Option<Option<i64>>,
+}
+
+/// Asks for a key.
+#[derive(Debug, Clone)]
+pub struct New {
+    /// Whose.
+    pub account: AccountId,
+    /// What it opens.
+    pub role: Role,
+    /// One that the customer brings along; made otherwise.
+    pub text: Option<Secret>,
+    /// The rest.
+    pub patch: Patch,
+}
+
+/// Makes or imports a key. The account is within the caller's reach.
+pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
+    let scope = if new.account == AccountId(0) {
+        super::Scope { root: AccountId(0), account: AccountId(0) }
+    } else {
+        key::may_have(tx, new.account, new.role).await?
+    };
+    let count: i64 = tx
+        .one(
+            sql!("SELECT CAST(count(*) AS BIGINT) FROM (SELECT id ", MANAGED, " LIMIT $2) held"),
+            &[&new.account, &KEYS_MAX],
+        )
+        .await?;
+    if count >= KEYS_MAX {
+        return Err(Violation::new("keys", Code::TooMany(usize::try_from(KEYS_MAX).unwrap_or(0))).into());
+    }
+    let name = new.patch.name.as_deref().unwrap_or_default();
+    let made = match &new.text {
+        Some(text) => key::add(tx, scope, new.role, name, text.clone()).await?,
+        None => key::create(tx, scope, new.role, name).await?,
+    };
+    let held = apply(tx, new.account, made.id, &new.patch).await?;
+    Ok((made, held))
+}
+
+async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Result<Held> {
+    let held: Held = tx
+        .maybe(
+            sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2 AND revoked IS NULL FOR UPDATE"),
+            &[&account, &id],
+        )
+        .await?
+        .ok_or(Error::NotFound(Noun::Key))?;
+    let name = patch.name.as_ref().unwrap_or(&held.name);
+    if name.chars().count() > NAME_MAX {
+        return Err(Violation::new("name", Code::TooLong(NAME_MAX)).into());
+    }
+    let rights = patch.rights.unwrap_or(held.rights);
+    let networks = patch.networks.as_ref().unwrap_or(&held.networks);
+    let networks = networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",");
+    let networks = Some(networks).filter(|networks| !networks.is_empty());
+    let expires = patch.expires.unwrap_or(held.expires);
+    let requests = patch.requests.unwrap_or(held.requests);
+    tx.put(
+        sql!(
+            "UPDATE access_key SET name = $2, rights = $3, networks = $4, expires = $5, requests = $6 WHERE id = $1"
+        ),
+        &[&id, name, &rights, &networks, &expires, &requests],
+    )
+    .await?;
+    change::raise(tx, Kind::Access).await?;
+    find(tx, &(account, id)).await
+}
+
+/// Changes what is said about a key that works.
+pub async fn update(tx: &mut Tx, (account, id, patch): &(AccountId, KeyId, Patch)) -> Result<Held> {
+    apply(tx, *account, *id, patch).await
+}
+
+/// Asks for a successor.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// Whose key.
+    pub account: AccountId,
+    /// Which.
+    pub id: KeyId,
+    /// For how many seconds the old one still opens; 0 makes it void now.
+    pub overlap: i64,
+    /// What whoever asks may hand out.
+    pub rights: Rights,
+}
+
+/// Makes another key that opens the same, and has the old one end after a time. Whoever has fewer rights than the key may
+/// not have its successor.
+pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
+    let Rotation { account, id, overlap, rights } = *asked;
+    let now: Timestamp = tx.now();
+    let old: Held = tx
+        .maybe(
+            sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2 AND revoked IS NULL FOR UPDATE"),
+            &[&account, &id],
+        )
+        .await?
+        .filter(|held: &Held| held.expires.is_none_or(|ends| ends > now))
+        .ok_or(Error::NotFound(Noun::Key))?;
+    if !rights.covers(old.rights) {
+        return Err(Error::Forbidden);
+    }
+    let patch = Patch {
+        name: Some(old.name.clone()),
+        rights: Some(old.rights),
+        networks: Some(old.networks.clone()),
+        expires: Some(old.expires),
+        requests: Some(old.requests),
+    };
+    let made = create(tx, &New { account, role: old.role, text: None, patch }).await?;
+    if overlap == 0 {
+        key::revoke(tx, &id).await?;
+    } else {
+        let ends = Timestamp(now.0.saturating_add(overlap.saturating_mul(1_000_000)));
+        let ends = old.expires.map_or(ends, |expires| expires.min(ends));
+        tx.put(sql!("UPDATE access_key SET expires = $2 WHERE id = $1"), &[&id, &ends]).await?;
+    }
+    Ok(made)
+}
+
+/// Makes a key of an account void.
+pub async fn revoke(tx: &mut Tx, (account, id): &(AccountId, KeyId)) -> Result<()> {
+    find(tx, &(*account, *id)).await?;
+    key::revoke(tx, id).await
+}
+
+/// Makes any key void and answers whose it was: for whoever may open the database.
+pub async fn revoke_any(tx: &mut Tx, id: &KeyId) -> Result<AccountId> {
+    let account: Option<AccountId> =
+        tx.maybe(sql!("SELECT account FROM access_key WHERE id = $1"), &[id]).await?;
+    key::revoke(tx, id).await?;
+    account.ok_or(Error::NotFound(Noun::Key))
+}

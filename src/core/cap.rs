@@ -1,0 +1,158 @@
+//! Spending caps: how much an account may spend in a day and in a month of its own calendar.
+//!
+//! What is spent stands in the balance's row, so that the statement that holds money judges it too: whatever the number of
+//! processes, no two of them spend the same rest. What counts is what was held, when it was held: what is released later
+//! is not given back to a day that may be over. A partner's caps count its own messages, not its children's.
+
+use super::money::{Amount, Currency};
+use super::terms;
+use super::{Code, Result, Scope, Timestamp, Violation};
+use jiff::ToSpan;
+use jiff::tz::TimeZone;
+use store::{FromRow, Row, Rx, Tx, sql};
+
+/// What an account may spend and has spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spending {
+    /// Most in a day; `None` for no limit.
+    pub day_cap: Option<Amount>,
+    /// Most in a month.
+    pub month_cap: Option<Amount>,
+    /// Of the present day.
+    pub day_spent: Amount,
+    /// Of the present month.
+    pub month_spent: Amount,
+    /// When the present day ends.
+    pub day_ends: Timestamp,
+    /// When the present month ends.
+    pub month_ends: Timestamp,
+}
+
+impl FromRow for Spending {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Spending {
+            day_cap: row.next()?,
+            month_cap: row.next()?,
+            day_spent: row.next()?,
+            month_spent: row.next()?,
+            day_ends: row.next()?,
+            month_ends: row.next()?,
+        })
+    }
+}
+
+/// When the day and the month end in which a moment lies, by a zone's clock; UTC's if the zone is not known.
+fn ends(now: Timestamp, zone: &str) -> (Timestamp, Timestamp) {
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    let end = |months: bool| {
+        let date = jiff::Timestamp::from_microsecond(now.0).ok()?.to_zoned(zone.clone()).date();
+        let next =
+            if months { date.first_of_month().checked_add(1.month()) } else { date.tomorrow() }.ok()?;
+        Some(Timestamp(next.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond()))
+    };
+    (end(false).unwrap_or(now), end(true).unwrap_or(now))
+}
+
+const COLUMNS: &str = "day_cap, month_cap, day_spent, month_spent, day_ends, month_ends";
+
+/// What an account may spend and has spent in the day and month of now.
+pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Spending> {
+    let now: Timestamp = rx.now();
+    let mut spending: Spending = rx
+        .one(
+            sql!("SELECT ", COLUMNS, " FROM balance WHERE root = $1 AND account = $2"),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    let (day_ends, month_ends) = ends(now, &terms::messaging(rx, scope).await?.time_zone);
+    if spending.day_ends <= now {
+        (spending.day_spent, spending.day_ends) = (Amount::ZERO, day_ends);
+    }
+    if spending.month_ends <= now {
+        (spending.month_spent, spending.month_ends) = (Amount::ZERO, month_ends);
+    }
+    Ok(spending)
+}
+
+/// Begins a new day or month if the one of the balance's row is over; answers whether it was.
+pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Result<bool> {
+    let now: Timestamp = tx.now();
+    let until: Option<(Timestamp, Timestamp)> = tx
+        .maybe(
+            sql!(
+                "SELECT day_ends, month_ends FROM balance WHERE root = $1 AND account = $2 AND currency = $3
+                 FOR UPDATE"
+            ),
+            &[&scope.root, &scope.account, &currency],
+        )
+        .await?;
+    if until.is_none_or(|(day, month)| day > now && month > now) {
+        return Ok(false);
+    }
+    let zone = terms::messaging(tx, &scope).await?.time_zone;
+    let (day_ends, month_ends) = ends(now, &zone);
+    tx.put(
+        sql!(
+            "UPDATE balance SET
+             day_spent = CASE WHEN day_ends <= $3 THEN 0 ELSE day_spent END,
+             month_spent = CASE WHEN month_ends <= $3 THEN 0 ELSE month_spent END,
+             day_ends = CASE WHEN day_ends <= $3 THEN CAST($4 AS BIGINT) ELSE day_ends END,
+             month_ends = CASE WHEN month_ends <= $3 THEN CAST($5 AS BIGINT) ELSE month_ends END
+             WHERE root = $1 AND account = $2 AND currency = $6"
+        ),
+        &[&scope.root, &scope.account, &now, &day_ends, &month_ends, &currency],
+    )
+    .await?;
+    Ok(true)
+}
+
+/// What is said about caps: `None` leaves, an inner `None` takes away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Of a day.
+    pub day: Option<Option<Amount>>,
+    /// Of a month.
+    pub month: Option<Option<Amount>>,
+}
+
+/// Sets an account's caps. What was spent today and this month counts.
+pub async fn set(tx: &mut Tx, (scope, caps): &(Scope, Caps)) -> Result<()> {
+    for (name, cap) in [("dayCap", caps.day), ("monthCap", caps.month)] {
+        if cap.flatten().is_some_and(|cap| cap < Amount::ZERO) {
+            return Err(Violation::new(name, Code::OutOfRange(0, i64::MAX)).into());
+        }
+    }
+    let before: Spending = tx
+        .one(
+            sql!("SELECT ", COLUMNS, " FROM balance WHERE root = $1 AND account = $2 FOR UPDATE"),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    let (day, month) = (caps.day.unwrap_or(before.day_cap), caps.month.unwrap_or(before.month_cap));
+    tx.put(
+        sql!("UPDATE balance SET day_cap = $3, month_cap = $4 WHERE root = $1 AND account = $2"),
+        &[&scope.root, &scope.account, &day, &month],
+    )
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_months_end_by_the_zones_clock() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        for (now, zone, day, month) in [
+            ("2024-03-05T08:15:30Z", "UTC", "2024-03-06T00:00:00Z", "2024-04-01T00:00:00Z"),
+            ("2024-03-05T23:30:00Z", "Europe/Amsterdam", "2024-03-06T23:00:00Z", "2024-03-31T22:00:00Z"),
+            ("2024-12-31T12:00:00Z", "Asia/Tokyo", "2024-12-31T15:00:00Z", "2024-12-31T15:00:00Z"),
+            // The day on which summer begins has 23 hours.
+            ("2024-03-31T05:00:00Z", "Europe/Amsterdam", "2024-03-31T22:00:00Z", "2024-03-31T22:00:00Z"),
+            ("2024-03-05T08:15:30Z", "Nowhere/Town", "2024-03-06T00:00:00Z", "2024-04-01T00:00:00Z"),
+        ] {
+            assert_eq!(ends(at(now), zone), (at(day), at(month)), "{now} {zone}");
+        }
+    }
+}

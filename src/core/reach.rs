@@ -1,0 +1,141 @@
+//! Which accounts somebody may look at and change: the operator all of them, a partner itself and its children, a child
+//! itself. What lies beyond is not found.
+
+use super::account::{self, Account, AccountId, Status};
+use super::{Error, Noun, Result, Scope, Timestamp};
+use store::{FromRow, Row, Rx, sql};
+
+/// Accounts that one step of a search looks at.
+const STEP: i64 = 500;
+
+/// An account as those see it who may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The account.
+    pub account: Account,
+    /// When it is deleted for good, if it is about to be.
+    pub closes: Option<Timestamp>,
+    /// Of its partner; its own if it is one.
+    pub above: Status,
+}
+
+impl View {
+    /// Its own status or its partner's, whichever is worse.
+    pub fn effective(&self) -> Status {
+        self.account.status.max(self.above)
+    }
+}
+
+impl FromRow for View {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(View { account: Account::from_row(row)?, closes: row.next()?, above: row.next()? })
+    }
+}
+
+const COLUMNS: &str = "a.id, a.root, a.name, a.email, a.currency, a.status, a.invoice_aggregation, a.created, a.closes, \
+                       r.status";
+
+/// Asks for an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Who looks; the operator is account 0.
+    pub from: Scope,
+    /// At what.
+    pub at: AccountId,
+}
+
+/// An account within reach, unless it is deleted.
+pub async fn find(rx: &mut Rx, sight: &Sight) -> Result<View> {
+    let Sight { from, at } = sight;
+    let is_seen = |view: &View| {
+        let Account { id, root, .. } = view.account;
+        match from.account {
+            AccountId(0) => true,
+            own if own == from.root => root == own,
+            own => id == own,
+        }
+    };
+    rx.maybe::<View>(
+        sql!(
+            "SELECT ",
+            COLUMNS,
+            " FROM account a JOIN account r ON r.id = a.root WHERE a.id = $1 AND a.status <> 'deleted'"
+        ),
+        &[at],
+    )
+    .await?
+    .filter(is_seen)
+    .ok_or(Error::NotFound(Noun::Account))
+}
+
+/// Asks for a page of accounts.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The children of this partner; of the operator (0) the partners.
+    pub of: AccountId,
+    /// Part of a name, an e-mail address or a number; in lower case.
+    pub search: Option<String>,
+    /// Of their own.
+    pub status: Option<Status>,
+    /// Only larger numbers.
+    pub after: AccountId,
+    /// Most of them.
+    pub limit: usize,
+}
+
+impl Asked {
+    fn wants(&self, view: &View) -> bool {
+        let Account { id, name, email, status, .. } = &view.account;
+        let found = |part: &String| {
+            name.to_lowercase().contains(part)
+                || email.to_lowercase().contains(part)
+                || id.to_string().starts_with(part.as_str())
+        };
+        self.status.is_none_or(|wanted| wanted == *status) && self.search.as_ref().is_none_or(found)
+    }
+}
+
+/// Accounts by number. Looks at as many as it must, so it belongs to the reader threads.
+pub async fn list(rx: &mut Rx, asked: &Asked) -> Result<Vec<View>> {
+    let mut found = Vec::new();
+    let mut after = asked.after;
+    loop {
+        let step: Vec<View> = if asked.of == AccountId(0) {
+            rx.all(
+                sql!(
+                    "SELECT ",
+                    COLUMNS,
+                    " FROM account a JOIN account r ON r.id = a.root
+                     WHERE a.id > $1 AND a.id = a.root AND a.status <> 'deleted' ORDER BY a.id LIMIT $2"
+                ),
+                &[&after, &STEP],
+            )
+            .await?
+        } else {
+            rx.all(
+                sql!(
+                    "SELECT ",
+                    COLUMNS,
+                    " FROM account a JOIN account r ON r.id = a.root
+                     WHERE a.root = $1 AND a.id > $2 AND a.id <> a.root AND a.status <> 'deleted'
+                     ORDER BY a.id LIMIT $3"
+                ),
+                &[&asked.of, &after, &STEP],
+            )
+            .await?
+        };
+        let is_last = i64::try_from(step.len()).is_ok_and(|length| length < STEP);
+        after = step.last().map_or(after, |view| view.account.id);
+        found.extend(step.into_iter().filter(|view| asked.wants(view)));
+        if is_last || found.len() >= asked.limit {
+            found.truncate(asked.limit);
+            return Ok(found);
+        }
+    }
+}
+
+/// An account within reach, locked: for units that depend on its status.
+pub(super) async fn lock(tx: &mut store::Tx, sight: &Sight) -> Result<View> {
+    account::lock(tx, &sight.at).await?;
+    find(tx, sight).await
+}

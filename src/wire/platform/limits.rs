@@ -1,0 +1,144 @@
+//! Limits of an account, set by whoever is above it.
+
+use super::fields::Fields;
+use super::who::Who;
+use crate::core::audit::{Act, audited};
+use crate::core::limits::{self, Limits, PER_SECOND_MAX, RECIPIENTS_MAX};
+use crate::core::money::Amount;
+use crate::core::rights::Right;
+use crate::core::{Code, Scope};
+use crate::wire::Shared;
+use crate::wire::refusal::Refusal;
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use store::Tx;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Countries of one list: there are fewer.
+const COUNTRIES_MAX: usize = 300;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(view, set))
+}
+
+/// The limits of an account; null where there is none.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LimitsBody {
+    #[schema(required = true)]
+    requests_per_second: Option<i64>,
+    #[schema(required = true)]
+    messages_per_second: Option<i64>,
+    #[schema(required = true)]
+    max_price: Option<String>,
+    #[schema(required = true)]
+    allowed_countries: Option<Vec<String>>,
+    #[schema(required = true)]
+    recipients_per_country_and_day: Option<i64>,
+}
+
+impl From<Limits> for LimitsBody {
+    fn from(limits: Limits) -> Self {
+        LimitsBody {
+            requests_per_second: limits.requests,
+            messages_per_second: limits.messages,
+            max_price: limits.price.map(|price| price.to_string()),
+            allowed_countries: limits.countries,
+            recipients_per_country_and_day: limits.per_country,
+        }
+    }
+}
+
+/// What is changed of the limits; what is not given stays, null takes a limit away.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `set` reads")]
+struct LimitsRequest {
+    /// By all keys of the account together, at each server: 429 beyond.
+    #[schema(minimum = 1, maximum = 100_000)]
+    requests_per_second: Option<i64>,
+    /// Each recipient counts. What a second holds may come at once: 429 beyond.
+    #[schema(minimum = 1, maximum = 100_000)]
+    messages_per_second: Option<i64>,
+    /// Most that one part of a message may cost: 422 beyond.
+    #[schema(pattern = r"^\d{1,12}(\.\d{1,6})?$")]
+    max_price: Option<String>,
+    /// Where messages may go: two letters each (ISO 3166-1). 422 elsewhere.
+    #[schema(max_items = 300)]
+    allowed_countries: Option<Vec<String>>,
+    /// Recipients in any one country in a day of UTC: 422 beyond.
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    recipients_per_country_and_day: Option<i64>,
+}
+
+/// View the limits
+///
+/// Scope: `read`.
+#[utoipa::path(get, path = "/accounts/{account}/limits", tag = "Limits",
+    params(("account" = String, Path, description = "Its number, or `me`")),
+    responses((status = 200, body = LimitsBody)))]
+async fn view(
+    State(state): State<Shared>,
+    who: Who,
+    Path(account): Path<String>,
+) -> Result<Json<LimitsBody>, Refusal> {
+    let scope = who.with(&state, &account, Right::Read).await?.account.scope();
+    Ok(Json(state.store.read(scope, limits::of).await?.into()))
+}
+
+fn country(text: &str) -> Result<String, Code> {
+    let fits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if fits { Ok(text.to_ascii_uppercase()) } else { Err(Code::Invalid) }
+}
+
+/// Set the limits
+///
+/// Of an account below the caller's own, in force on every server within a second. Scope: `limits`.
+#[utoipa::path(patch, path = "/accounts/{account}/limits", tag = "Limits", request_body = LimitsRequest,
+    params(("account" = String, Path, description = "Its number")),
+    responses((status = 200, body = LimitsBody)))]
+async fn set(
+    State(state): State<Shared>,
+    who: Who,
+    Path(account): Path<String>,
+    mut fields: Fields,
+) -> Result<Json<LimitsBody>, Refusal> {
+    let scope = who.above(&state, &account, Right::Limits).await?.account.scope();
+    let requests = fields.clearable_integer("requestsPerSecond", 1, PER_SECOND_MAX);
+    let messages = fields.clearable_integer("messagesPerSecond", 1, PER_SECOND_MAX);
+    let price = fields.clearable("maxPrice", |text| {
+        Amount::parse(text)
+            .and_then(|price| if price < Amount::ZERO { Err(Code::Invalid) } else { Ok(price) })
+    });
+    let countries = fields.clearable_list("allowedCountries", COUNTRIES_MAX, country);
+    let per_country = fields.clearable_integer("recipientsPerCountryAndDay", 0, RECIPIENTS_MAX);
+    fields.finish()?;
+    let unit = async move |tx: &mut Tx, scope: &Scope| {
+        // The account's row orders those who change different limits at once.
+        crate::core::account::lock(tx, &scope.account).await?;
+        let before = limits::of(tx, scope).await?;
+        let after = Limits {
+            requests: requests.unwrap_or(before.requests),
+            messages: messages.unwrap_or(before.messages),
+            price: price.unwrap_or(before.price),
+            countries: countries.clone().unwrap_or(before.countries),
+            per_country: per_country.unwrap_or(before.per_country),
+        };
+        limits::set(tx, &(*scope, after.clone())).await?;
+        Ok(after)
+    };
+    let about = |scope: &Scope, after: &Limits| {
+        Act::on(scope.account, "limits.update")
+            .with_given("requestsPerSecond", after.requests)
+            .with_given("messagesPerSecond", after.messages)
+            .with_given("maxPrice", after.price)
+            .with_given("allowedCountries", after.countries.as_ref().map(|all| all.join(" ")))
+            .with_given("recipientsPerCountryAndDay", after.per_country)
+    };
+    let after = state.store.write(scope, audited(who.actor, unit, about)).await?;
+    state.forget_keys().await?;
+    Ok(Json(after.into()))
+}
