@@ -240,6 +240,7 @@ pub async fn mark_read(tx: &mut Tx, (scope, channel, reference): &(Scope, String
     if view.channel.transport == SIMULATED {
         return Ok(false);
     }
+    // All tenants: the outbox is the transport's; the row says whose it is.
     let (part, now): (ChatId, Timestamp) = (tx.id(), tx.now());
     // It costs nothing, and stands in the outbox like a message: what goes out by a transport goes out one way.
     tx.put(

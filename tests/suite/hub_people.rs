@@ -55,6 +55,12 @@ async fn who_only_looks_changes_nothing() {
     hub.app.settle().await;
 }
 
+/// A hub with limits, and with time for what is slow by design.
+async fn limited() -> Hub {
+    let answered_within = std::time::Duration::from_mins(5);
+    Hub::of(TestApp::with(Options { answered_within, ..Options::default() }).await).await
+}
+
 /// How many of some tries at once were looked at.
 fn looked_at(tries: &[Answer]) -> usize {
     assert!(tries.iter().all(|answer| matches!(answer.status.as_u16(), 401 | 429)));
@@ -63,7 +69,7 @@ fn looked_at(tries: &[Answer]) -> usize {
 
 #[tokio::test]
 async fn passwords_can_be_tried_so_often_however_many_come_at_once() {
-    let hub = Hub::of(TestApp::with(Options::default()).await).await;
+    let hub = limited().await;
     hub.user("ops@acme.example", "not-a-real-password").await;
     for _ in 0..21 {
         hub.token("ops@acme.example", "not-a-real-password", "192.0.2.1").await.expect(200);
@@ -83,7 +89,7 @@ async fn passwords_can_be_tried_so_often_however_many_come_at_once() {
 
 #[tokio::test]
 async fn signing_up_is_limited_and_tells_nobody_who_is_here() {
-    let hub = Hub::of(TestApp::with(Options::default()).await).await;
+    let hub = limited().await;
     let body = json!({"partner_redirect_url": "https://acme.example/"});
     hub.call("PATCH", "").json(&body).send().await.expect(200);
     let path = format!("/onboarding/{}", crate::support::partner_api(&hub.partner).1);

@@ -82,7 +82,8 @@ fn request(partner: AccountId, client: AccountId) -> Request {
         partner,
         client: Some(client),
         owner: None,
-        business: "702100000000011".into(),
+        // A number is one account's in the whole installation.
+        business: format!("70210{partner}"),
         number: None,
         solution: "1".into(),
         plan: None,
