@@ -96,8 +96,10 @@ impl Act {
 /// Writes a line: part of the unit that does it.
 pub async fn record(tx: &mut Tx, actor: &Actor, act: &Act) -> Result<()> {
     let (id, now): (AuditId, Timestamp) = (tx.id(), tx.now());
-    let detail: String =
-        act.detail.iter().map(|(name, value)| format!("{name}\t{}\n", escaped(value))).collect();
+    let mut detail = String::new();
+    for (name, value) in &act.detail {
+        detail.extend([*name, "\t", escaped(value).as_str(), "\n"]);
+    }
     let root = if act.account == AccountId(0) {
         act.account
     } else {

@@ -97,7 +97,7 @@ async fn a_key_ends_by_itself_and_stays_in_the_list() {
     let made = world.post(&world.of_child("/keys"), &world.partner_key, body).await.expect(201);
     let key = made["key"].as_str().unwrap();
     assert_eq!(rest(&world.app, "GET", "/balance", key).await, 200);
-    world.app.pass(Duration::from_secs(3_600)).await;
+    world.app.pass(Duration::from_hours(1)).await;
     assert_eq!(rest(&world.app, "GET", "/balance", key).await, 401);
     let listed = world.get(&world.of_child("/keys"), &world.partner_key).await.expect(200);
     assert!(
@@ -131,7 +131,7 @@ async fn a_successor_opens_the_same_and_the_old_key_until_the_overlap_is_over() 
     };
     assert_eq!(both().await, (200, 200));
     assert_eq!(rest(&world.app, "POST", "/contacts", new).await, 403);
-    world.app.pass(Duration::from_secs(600)).await;
+    world.app.pass(Duration::from_mins(10)).await;
     assert_eq!(both().await, (401, 200));
     assert_eq!(
         code(&world.post(&rotate, &world.partner_key, json!({"overlapSeconds": 0})).await),
@@ -226,7 +226,7 @@ async fn it_is_known_when_a_key_was_last_used() {
     assert_eq!(rest(&world.app, "GET", "/balance", key).await, 200);
     let first = used().await;
     assert!(first.is_string());
-    world.app.pass(Duration::from_secs(120)).await;
+    world.app.pass(Duration::from_mins(2)).await;
     assert_eq!(used().await, first);
     assert_eq!(rest(&world.app, "GET", "/balance", key).await, 200);
     assert!(used().await.as_str() > first.as_str());

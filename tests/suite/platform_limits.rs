@@ -56,7 +56,7 @@ async fn recipients_in_a_country_are_counted_by_the_day() {
     assert_eq!((send(&world, &dutch[..2]).await.0, send(&world, &dutch[..2]).await.0), (201, 422));
     assert_eq!((send(&world, &dutch[..1]).await.0, send(&world, &dutch[..1]).await.0), (201, 422));
     assert_eq!(send(&world, &[GERMAN]).await.0, 201);
-    world.app.pass(Duration::from_secs(86_400)).await;
+    world.app.pass(Duration::from_hours(24)).await;
     assert_eq!((send(&world, &dutch[..3]).await.0, send(&world, &dutch[..1]).await.0), (201, 422));
     world.app.settle().await;
 }

@@ -90,7 +90,7 @@ impl World {
             app.store.write(asked, session::begin).await.unwrap().unwrap();
             people.push((*role, token));
         }
-        World { operator, partner, child, partner_key, child_key, strangers, suspended, wrong, people, app }
+        World { app, operator, partner, child, partner_key, child_key, strangers, suspended, wrong, people }
     }
 
     /// The path with objects of the child; made anew for each call, since it may end them.
@@ -276,7 +276,7 @@ fn is_operators(endpoint: &Endpoint) -> bool {
     endpoint.path.ends_with("/top-ups")
 }
 
-/// What is for somebody who signs in or has signed in: tests/suite/platform_people.rs has it.
+/// What is for somebody who signs in or has signed in: `tests/suite/platform_people.rs` has it.
 fn is_personal(endpoint: &Endpoint) -> bool {
     endpoint.path.starts_with("/platform/v1/me/") || endpoint.path == "/platform/v1/sessions"
 }

@@ -157,14 +157,14 @@ async fn caps_count_by_the_accounts_own_day_and_month() {
         (&seen["dayEndsAt"], &seen["monthEndsAt"]),
         (&json!("2024-03-05T15:00:00Z"), &json!("2024-03-31T15:00:00Z"))
     );
-    world.app.pass(Duration::from_secs(6 * 3_600)).await;
+    world.app.pass(Duration::from_hours(6)).await;
     assert_eq!(send(&world, 1).await, 422);
-    world.app.pass(Duration::from_secs(3_600)).await;
+    world.app.pass(Duration::from_hours(1)).await;
     assert_eq!(view(&world).await["daySpent"], "0.00");
     assert_eq!((send(&world, 4).await, send(&world, 3).await), (422, 201), "the month has 3 left");
-    world.app.pass(Duration::from_secs(86_400)).await;
+    world.app.pass(Duration::from_hours(24)).await;
     assert_eq!(send(&world, 1).await, 422);
-    world.app.pass(Duration::from_secs(26 * 86_400)).await;
+    world.app.pass(Duration::from_hours(624)).await;
     assert_eq!(send(&world, 5).await, 201);
     world
         .call(
@@ -262,7 +262,7 @@ async fn a_months_statement_adds_up() {
     top_up(&world, child, "10").await;
     assert_eq!(send(&world, 3).await, 201);
     world.app.settle().await;
-    world.app.pass(Duration::from_secs(30 * 86_400)).await;
+    world.app.pass(Duration::from_hours(720)).await;
     top_up(&world, child, "5").await;
     let at = async |month: &str| {
         world.get(&world.of_child(&format!("/statements/{month}")), &world.child_key).await

@@ -152,7 +152,7 @@ async fn sessions_are_listed_ended_and_end_by_themselves() {
     assert_eq!(world.call("DELETE", &theirs, &world.partner_key, Value::Null).await.status, 204);
     assert!(!opens(&again).await);
     let last = sign_in(&world, "admin").await;
-    world.app.pass(Duration::from_secs(12 * 3_600)).await;
+    world.app.pass(Duration::from_hours(12)).await;
     assert!(!opens(&last).await);
     // A key has no sessions.
     assert_eq!(code(&world.get("/me/sessions", &world.partner_key).await), (403, "forbidden".into()));
@@ -258,7 +258,7 @@ async fn the_second_factor_is_asked_for_once_it_is_confirmed() {
     let missing = world.post("/sessions", "", json!({"email": email("owner"), "password": PASSWORD})).await;
     assert_eq!(fields(&missing), [("code".into(), "required".into())]);
     assert_eq!(world.post("/sessions", "", with(&first)).await.status, 401, "a code counts once");
-    world.app.clock.advance(Duration::from_secs(60));
+    world.app.clock.advance(Duration::from_mins(1));
     let code_now = shown(&world, &secret);
     world.post("/sessions", "", with(&code_now)).await.expect(201);
     assert_eq!(world.post("/sessions", "", with(&code_now)).await.status, 401);
@@ -267,7 +267,7 @@ async fn the_second_factor_is_asked_for_once_it_is_confirmed() {
     for _ in 0..4 {
         assert_eq!(world.post("/sessions", "", with("123")).await.status, 401);
     }
-    world.app.clock.advance(Duration::from_secs(60));
+    world.app.clock.advance(Duration::from_mins(1));
     let locked = world.post("/sessions", "", with(&shown(&world, &secret))).await;
     assert_eq!(code(&locked), (429, "rate_limited".into()));
     let wait: u64 = locked.header("retry-after").parse().unwrap();
@@ -275,7 +275,7 @@ async fn the_second_factor_is_asked_for_once_it_is_confirmed() {
     world.app.clock.advance(Duration::from_secs(wait));
     world.post("/sessions", "", with(&shown(&world, &secret))).await.expect(201);
 
-    world.app.clock.advance(Duration::from_secs(60));
+    world.app.clock.advance(Duration::from_mins(1));
     let give_up = json!({"code": shown(&world, &secret)});
     assert_eq!(world.call("DELETE", "/me/totp", token, give_up).await.status, 204);
     sign_in(&world, "owner").await;
