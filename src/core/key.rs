@@ -230,7 +230,9 @@ pub(super) async fn may_have(tx: &mut Tx, id: AccountId, role: Role) -> Result<S
     let allowed = match role {
         Role::Live | Role::Test | Role::Platform => true,
         Role::Partner => owner.is_partner(),
-        Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding | Role::SignIn => false,
+        Role::Operator | Role::Channel | Role::Session | Role::Viewing | Role::Onboarding | Role::SignIn => {
+            false
+        }
     };
     if allowed { Ok(owner.scope()) } else { Err(Error::Forbidden) }
 }

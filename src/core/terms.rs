@@ -338,8 +338,18 @@ impl Book {
         let routes = self.routes.get(async || store.read((), route::routes).await).await?;
         let networks = if routes.by_network() { Some(self.networks(store).await?) } else { None };
         let vault = self.vault.get().cloned();
-        let terms =
-            Terms { scope, currency, messaging, has_opt_outs, limits, vault, own, partners, routes, networks };
+        let terms = Terms {
+            scope,
+            currency,
+            messaging,
+            has_opt_outs,
+            vault,
+            limits,
+            own,
+            partners,
+            routes,
+            networks,
+        };
         let terms = Arc::new(terms);
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)

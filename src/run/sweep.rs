@@ -4,8 +4,9 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Error, Result, archive, callback, closing, endpoint, event, fragment, group, idempotency, inbound, key, lease,
-    media, message, onboarding, part, receipt, report, rollup, schedule, signing_key, smpp_outbox, smpp_part,
+    Error, Result, archive, callback, closing, endpoint, event, fragment, group, idempotency, inbound, key,
+    lease, media, message, onboarding, part, receipt, report, rollup, schedule, signing_key, smpp_outbox,
+    smpp_part,
 };
 use std::time::Duration;
 use store::Store;

@@ -25,9 +25,11 @@ fn products() -> [(&'static str, OpenApi); 5] {
 }
 
 /// The sections, in the order in which the documentation shows them.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("SMS", "Messages: send, read, list, delete"),
     ("Balance", "What an account has left"),
+    ("Pricing", "What messages cost"),
+    ("Reporting", "What became of messages, in sums"),
     ("Contacts", "The address book"),
     ("Groups", "Contacts, put together"),
     ("Partner Accounts", "A partner's child accounts"),

@@ -379,12 +379,7 @@ async fn prove(
 /// By a first code: from now on signing in asks for one.
 #[utoipa::path(post, path = "/me/totp/confirm", tag = "Access", request_body = CodeRequest,
     responses((status = 204)))]
-async fn confirm(
-    State(state): State<Shared>,
-    Extension(context): Extension<Arc<Context>>,
-    who: Who,
-    fields: Fields,
-) -> Result<Response, Refusal> {
+async fn confirm(State(state): State<Shared>, who: Who, fields: Fields) -> Result<Response, Refusal> {
     prove(&state, who, fields, "totp.confirm", second_factor::confirm).await
 }
 
@@ -393,11 +388,6 @@ async fn confirm(
 /// Proved by a code once more. Somebody who has lost it is helped by whoever manages users.
 #[utoipa::path(delete, path = "/me/totp", tag = "Access", request_body = CodeRequest,
     responses((status = 204)))]
-async fn give_up(
-    State(state): State<Shared>,
-    Extension(context): Extension<Arc<Context>>,
-    who: Who,
-    fields: Fields,
-) -> Result<Response, Refusal> {
+async fn give_up(State(state): State<Shared>, who: Who, fields: Fields) -> Result<Response, Refusal> {
     prove(&state, who, fields, "totp.remove", second_factor::give_up).await
 }
