@@ -14,8 +14,8 @@ use super::phone::{Msisdn, Originator};
 use super::terms::{Quote, Terms};
 use super::words::words;
 use super::{
-    Code, Error, Noun, Result, Scope, Timestamp, Violation, binary, callback, opt_out, part, schedule,
-    smpp_outbox,
+    Code, Error, Noun, Result, Scope, Timestamp, Violation, binary, callback, expansion, opt_out, part,
+    schedule, smpp_outbox,
 };
 use smpp::text::Alphabet;
 use std::collections::HashSet;
@@ -38,8 +38,6 @@ const VALIDITY_SECONDS: i64 = 48 * 3_600;
 pub const VALIDITY_MAX: i64 = 7 * 24 * 3_600;
 /// Recipients and parts that one unit writes.
 pub(super) const ROWS_MAX: usize = 400;
-/// Bytes of one packed recipient: number, price, cost, and the carrier with a bit for whether it takes messages whole.
-const PACKED_BYTES: usize = 32;
 
 words! {
     /// Who sent it.
@@ -178,7 +176,7 @@ pub struct Draft {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Planned {
     pub(super) to: Msisdn,
-    quote: Quote,
+    pub(super) quote: Quote,
 }
 
 /// Stands for the carrier of a recipient that is sent nothing, since it has opted out.
@@ -498,7 +496,7 @@ pub(super) async fn put(tx: &mut Tx, plan: &Plan, whole: bool) -> Result<Message
         expand(tx, scope, &message, recipients).await?;
     } else {
         for (number, some) in recipients.chunks(some).enumerate() {
-            pack(tx, plan, id, count(number), some).await?;
+            expansion::pack(tx, plan, id, count(number), some).await?;
         }
     }
     Ok(message)
@@ -601,7 +599,13 @@ pub(super) fn expires(message: &Message) -> Timestamp {
     Timestamp(begin.0.saturating_add(validity.saturating_mul(1_000_000)))
 }
 
-async fn expand(tx: &mut Tx, scope: &Scope, message: &Message, recipients: &[Planned]) -> Result<()> {
+/// Gives recipients their rows and their parts.
+pub(super) async fn expand(
+    tx: &mut Tx,
+    scope: &Scope,
+    message: &Message,
+    recipients: &[Planned],
+) -> Result<()> {
     for planned in recipients {
         let recipient = fresh(planned, message.parts, message.created);
         insert_recipient(tx, scope, message.id, &recipient, planned.open(message.parts)).await?;
@@ -654,73 +658,6 @@ async fn report_refused(tx: &mut Tx, scope: &Scope, message: &Message, recipient
     let Some(url) = reports_to(tx, scope, message).await? else { return Ok(()) };
     let about = callback::About { message: message.id, recipient };
     callback::push(tx, *scope, callback::Kind::Status, &url, &about).await
-}
-
-async fn pack(tx: &mut Tx, plan: &Plan, id: MessageId, number: i64, some: &[Planned]) -> Result<()> {
-    let Charge { price, cost, .. } = plan.charge(some)?;
-    let packed = packed(some);
-    let held_by_partner = Amount(cost.0.saturating_sub(price.0));
-    tx.put(
-        sql!(
-            "INSERT INTO expansion (root, account, message, number, price, cost, recipients)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)"
-        ),
-        &[&plan.scope.root, &plan.scope.account, &id, &number, &price, &held_by_partner, &packed],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Recipients as bytes.
-pub(super) fn packed(some: &[Planned]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(some.len() * PACKED_BYTES);
-    for Planned { to, quote } in some {
-        let carrier = quote.carrier.0 << 1 | i64::from(quote.is_whole);
-        for value in [to.0, quote.price.0, quote.cost.0, carrier] {
-            packed.extend_from_slice(&value.to_be_bytes());
-        }
-    }
-    packed
-}
-
-/// Recipients from bytes.
-pub(super) fn unpack(packed: &[u8]) -> Vec<Planned> {
-    let (each, _) = packed.as_chunks::<PACKED_BYTES>();
-    let planned = each.iter().map(|bytes| {
-        let (values, _) = bytes.as_chunks::<8>();
-        let mut values = values.iter().map(|value| i64::from_be_bytes(*value));
-        let mut next = || values.next().unwrap_or_default();
-        let (to, price, cost, carrier) = (Msisdn(next()), Amount(next()), Amount(next()), next());
-        let (carrier, is_whole) = (CarrierId(carrier >> 1), carrier & 1 == 1);
-        Planned { to, quote: Quote { price, cost, carrier, is_whole } }
-    });
-    planned.collect()
-}
-
-/// Gives some recipients of a large message their rows; answers whether there was something to do.
-pub async fn expand_some(tx: &mut Tx, (): &()) -> Result<bool> {
-    // All tenants: the sweep works for everybody, some recipients at a time.
-    let next: Option<(super::AccountId, super::AccountId, MessageId, i64, Vec<u8>)> = tx
-        .maybe(
-            sql!(
-                "SELECT root, account, message, number, recipients FROM expansion
-                 ORDER BY root, account, message, number LIMIT 1 FOR UPDATE"
-            ),
-            &[],
-        )
-        .await?;
-    let Some((root, account, id, number, packed)) = next else {
-        return Ok(false);
-    };
-    let scope = Scope { root, account };
-    let message = header(tx, &scope, id).await?;
-    expand(tx, &scope, &message, &unpack(&packed)).await?;
-    tx.put(
-        sql!("DELETE FROM expansion WHERE root = $1 AND account = $2 AND message = $3 AND number = $4"),
-        &[&root, &account, &id, &number],
-    )
-    .await?;
-    Ok(true)
 }
 
 /// A message that came from a phone.

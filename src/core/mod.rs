@@ -27,6 +27,7 @@ pub mod entry;
 pub mod erasure;
 pub mod error;
 pub mod event;
+pub mod expansion;
 pub mod fragment;
 pub mod group;
 pub mod http_carrier;

@@ -8,7 +8,7 @@ use super::ledger::{self, Charge, Settlement};
 use super::message::{self, Message, MessageId, Plan, Planned, ROWS_MAX, Reason, Recipient, Status, count};
 use super::money::{Amount, Currency};
 use super::phone::Msisdn;
-use super::{AccountId, Error, Result, Scope, Timestamp, account, callback};
+use super::{AccountId, Error, Result, Scope, Timestamp, account, callback, expansion};
 use store::{Tx, sql};
 
 /// A message may be for so much later: a year and a day.
@@ -63,7 +63,7 @@ pub(super) async fn keep(
                 &listed,
                 &price,
                 &held_by_partner,
-                &message::packed(pack),
+                &expansion::packed(pack),
             ],
         )
         .await?;
@@ -112,7 +112,7 @@ pub(super) async fn leave_out(
     let mut money = Settlement::default();
     for (number, packed) in packs {
         let (left_out, left): (Vec<Planned>, Vec<Planned>) =
-            message::unpack(&packed).into_iter().partition(|planned| planned.to == to);
+            expansion::unpack(&packed).into_iter().partition(|planned| planned.to == to);
         let Some(planned) = left_out.first() else { continue };
         let (price, cost) = planned.amounts();
         let all = |each: Amount| each.times(parts).ok_or(Error::Balance);
@@ -134,7 +134,7 @@ pub(super) async fn leave_out(
                     "UPDATE schedule SET price = price - $5, cost = cost - $6, recipients = $7
                      WHERE root = $1 AND account = $2 AND message = $3 AND number = $4"
                 ),
-                &[&scope.root, &scope.account, &id, &number, &price, &above, &message::packed(&left)],
+                &[&scope.root, &scope.account, &id, &number, &price, &above, &expansion::packed(&left)],
             )
             .await?;
         }
@@ -170,7 +170,7 @@ pub async fn release_some(tx: &mut Tx, (): &()) -> Result<bool> {
     for (at, (root, account, id, number, listed, price, by_partner, packed)) in due.iter().enumerate() {
         let scope = Scope { root: *root, account: *account };
         let message = message::header(tx, &scope, *id).await?;
-        let recipients = message::unpack(packed);
+        let recipients = expansion::unpack(packed);
         let rows = 1 + recipients.len() * message::rows_each(message.parts);
         let is_gone = is_deleted(tx, scope).await?;
         // What a deleted account leaves is moved in a unit of its own, for the order of locks.

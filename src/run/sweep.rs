@@ -4,9 +4,9 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Error, Result, archive, callback, closing, endpoint, event, fragment, group, idempotency, inbound, key,
-    lease, media, message, onboarding, part, receipt, report, rollup, schedule, signing_key, smpp_outbox,
-    smpp_part,
+    Error, Result, archive, callback, closing, endpoint, event, expansion, fragment, group, idempotency,
+    inbound, key, lease, media, onboarding, part, receipt, report, rollup, schedule, signing_key,
+    smpp_outbox, smpp_part,
 };
 use std::time::Duration;
 use store::Store;
@@ -45,7 +45,7 @@ pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
 pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
     let mut done = Done::default();
     done.note(store.bulk((), group::sweep).await);
-    done.note(store.bulk((), message::expand_some).await);
+    done.note(store.bulk((), expansion::expand_some).await);
     done.note(store.bulk((), schedule::release_some).await);
     done.note(store.bulk((), part::expire).await);
     done.note(store.bulk((), part::unpark).await);
