@@ -3,7 +3,7 @@
 use super::{Failure, Outcome, account_id, say};
 use crate::core::erasure::{self, Order, Receipt};
 use crate::core::phone::Msisdn;
-use crate::core::{AccountId, Error, Page, Scope, Timestamp, account};
+use crate::core::{AccountId, Error, Scope, Timestamp, account};
 use crate::installation::Installation;
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -84,20 +84,19 @@ fn from_input() -> Result<String, Failure> {
 /// The account, and its children if they are wanted.
 async fn accounts(installation: &Installation, id: AccountId, children: bool) -> Result<Vec<Scope>, Failure> {
     let own = installation.store.read(id, account::find).await?;
-    let mut scopes = vec![own.scope()];
     if !children {
-        return Ok(scopes);
+        return Ok(vec![own.scope()]);
     }
     if own.root != own.id {
         return Err(Failure("--children is for a partner".into()));
     }
+    // Those that are closing may come back, and those that are gone still have what they kept.
+    let (mut scopes, mut after) = (Vec::new(), AccountId(0));
     loop {
-        let offset = i64::try_from(scopes.len()).unwrap_or(i64::MAX) - 1;
-        let some = installation.store.read((id, Page { limit: 500, offset }), account::children).await?;
-        if some.is_empty() {
-            return Ok(scopes);
-        }
-        scopes.extend(some.iter().map(account::Account::scope));
+        let some = installation.store.read((id, after), account::all_of).await?;
+        let Some(last) = some.last() else { return Ok(scopes) };
+        after = *last;
+        scopes.extend(some.iter().map(|account| Scope { root: id, account: *account }));
     }
 }
 

@@ -337,6 +337,12 @@ pub async fn child(rx: &mut Rx, of: &ChildOf) -> Result<Account> {
     .ok_or(Error::NotFound(Noun::Account))
 }
 
+/// A partner's accounts after one of them, by number: its own, those that are closing and those that are deleted too.
+pub async fn all_of(rx: &mut Rx, (partner, after): &(AccountId, AccountId)) -> Result<Vec<AccountId>> {
+    let some = sql!("SELECT id FROM account WHERE root = $1 AND id > $2 ORDER BY id LIMIT 500");
+    Ok(rx.all(some, &[partner, after]).await?)
+}
+
 /// A partner's living children, by number.
 pub async fn children(rx: &mut Rx, (partner, page): &(AccountId, Page)) -> Result<Vec<Account>> {
     Ok(rx

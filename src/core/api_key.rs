@@ -120,10 +120,15 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
     } else {
         key::may_have(tx, new.account, new.role).await?
     };
+    let now: Timestamp = tx.now();
     let count: i64 = tx
         .one(
-            sql!("SELECT CAST(count(*) AS BIGINT) FROM (SELECT id ", MANAGED, " LIMIT $2) held"),
-            &[&new.account, &KEYS_MAX],
+            sql!(
+                "SELECT CAST(count(*) AS BIGINT) FROM (SELECT id ",
+                MANAGED,
+                " AND revoked IS NULL AND (expires IS NULL OR expires > $3) LIMIT $2) held"
+            ),
+            &[&new.account, &KEYS_MAX, &now],
         )
         .await?;
     if count >= KEYS_MAX {
@@ -139,12 +144,14 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
 }
 
 async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Result<Held> {
+    let now: Timestamp = tx.now();
     let held: Held = tx
         .maybe(
             sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2 AND revoked IS NULL FOR UPDATE"),
             &[&account, &id],
         )
         .await?
+        .filter(|held: &Held| held.expires.is_none_or(|ends| ends > now))
         .ok_or(Error::NotFound(Noun::Key))?;
     let name = patch.name.as_ref().unwrap_or(&held.name);
     if name.chars().count() > NAME_MAX {
@@ -219,10 +226,19 @@ pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
     Ok(made)
 }
 
-/// Makes a key of an account void.
-pub async fn revoke(tx: &mut Tx, (account, id): &(AccountId, KeyId)) -> Result<()> {
-    find(tx, &(*account, *id)).await?;
+/// Makes a key of an account void. Whoever has fewer rights than the key may not.
+pub async fn revoke(tx: &mut Tx, (account, id, rights): &(AccountId, KeyId, Rights)) -> Result<()> {
+    let held = find(tx, &(*account, *id)).await?;
+    if !rights.covers(held.rights) {
+        return Err(Error::Forbidden);
+    }
     key::revoke(tx, id).await
+}
+
+/// Gives the keys of an account that was just made no more than whoever made it has.
+pub async fn narrow(tx: &mut Tx, (account, rights): &(AccountId, Rights)) -> Result<()> {
+    tx.put(sql!("UPDATE access_key SET rights = $2 WHERE account = $1"), &[account, rights]).await?;
+    Ok(())
 }
 
 /// Makes any key void and answers whose it was: for whoever may open the database.

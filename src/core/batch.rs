@@ -23,7 +23,9 @@ pub async fn accept(tx: &mut Tx, plans: &Vec<Plan>) -> Result<Vec<Message>> {
     let sum = |one: fn(&Charge) -> Amount| charges.iter().map(one).sum();
     let whole = Charge { price: sum(|charge| charge.price), cost: sum(|charge| charge.cost), ..first };
     let taken = plans.iter().fold(Taken::default(), |all, plan| plan.taken.clone().and(&all));
+    let above = plans.iter().fold(Taken::default(), |all, plan| plan.taken_above.clone().and(&all));
     limits::take(tx, &first.scope, &taken).await?;
+    limits::take(tx, &first.scope.of_root(), &above).await?;
     ledger::hold(tx, &whole).await?;
     let mut room = ROWS_MAX.saturating_sub(plans.len());
     let mut messages = Vec::with_capacity(plans.len());

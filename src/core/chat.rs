@@ -502,7 +502,12 @@ pub(super) async fn tell(tx: &mut Tx, of: &(Scope, String, ChatId), dialect: Dia
     };
     let url = view.channel.webhook_url.clone().or_else(|| view.business.webhook_url.clone());
     let Some(url) = url else { return Ok(()) };
-    let chat = find(tx, of).await?;
+    let chat = match find(tx, of).await {
+        Ok(chat) => chat,
+        // Its person was erased meanwhile.
+        Err(Error::NotFound(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let body = (dialect.chat)(&view, &chat);
     let event = event::Ready {
         id: tx.id(),

@@ -478,6 +478,12 @@ async fn of_channels(tx: &mut Tx, order: &Order, removed: &mut Removed) -> Resul
         for event in events {
             removed.add(What::Callback, message::forget_forwarded(tx, &order.scope, event).await?);
         }
+        // A file that came with it.
+        tx.put(
+            sql!("DELETE FROM channel_media WHERE root = $1 AND account = $2 AND message = $3"),
+            &[root, account, id],
+        )
+        .await?;
         tx.put(
             sql!("DELETE FROM channel_message WHERE root = $1 AND account = $2 AND id = $3"),
             &[root, account, id],

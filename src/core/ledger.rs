@@ -109,8 +109,8 @@ pub async fn set_terms(
     postpaid: Option<bool>,
     credit_limit: Option<Amount>,
 ) -> Result<()> {
-    if credit_limit.is_some_and(|limit| limit < Amount::ZERO) {
-        return Err(Violation::new("credit-limit", Code::OutOfRange(0, i64::MAX)).into());
+    if credit_limit.is_some_and(|limit| !(0..=BALANCE_MAX).contains(&limit.0)) {
+        return Err(Violation::new("credit-limit", Code::OutOfRange(0, BALANCE_MAX)).into());
     }
     let balance: Balance = tx
         .one(

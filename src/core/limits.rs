@@ -36,7 +36,8 @@ impl FromRow for Limits {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
         let (requests, messages, price) = (row.next()?, row.next()?, row.next()?);
         let countries: Option<String> = row.next()?;
-        let countries = countries.map(|all| all.split(',').map(str::to_owned).collect());
+        let countries =
+            countries.map(|all| all.split(',').filter(|code| !code.is_empty()).map(str::to_owned).collect());
         Ok(Limits { requests, messages, price, countries, per_country: row.next()? })
     }
 }

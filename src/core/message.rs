@@ -224,6 +224,8 @@ pub struct Plan {
     parts: i64,
     recipients: Vec<Planned>,
     pub(super) taken: limits::Taken,
+    /// What it takes up of its partner's limits.
+    pub(super) taken_above: limits::Taken,
 }
 
 /// The alphabet that a text will be sent in.
@@ -275,10 +277,12 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
     let recipients: Option<Vec<Planned>> = numbers.into_iter().map(priced).collect();
     let parts = draft.count_parts().map_err(|code| Violation::new("body", code))?;
     let recipients = recipients.ok_or_else(|| invalid(Code::NoRoute))?;
-    let sent_to = recipients.iter().filter(|planned| !planned.has_opted_out());
-    let sent_to = sent_to.map(|planned| (planned.to, planned.quote.price));
+    let sent_to = || recipients.iter().filter(|planned| !planned.has_opted_out());
     Ok(Plan {
-        taken: terms.limits.judge(sent_to)?,
+        taken: terms.limits.judge(sent_to().map(|planned| (planned.to, planned.quote.price)))?,
+        taken_above: terms
+            .partners_limits
+            .judge(sent_to().map(|planned| (planned.to, planned.quote.cost)))?,
         scope: terms.scope,
         currency: terms.currency,
         length: count(draft.body.chars().count()),
@@ -447,6 +451,7 @@ impl FromRow for Recipient {
 /// Accepts a message: holds its price and puts it on its way, or refuses it whole.
 pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
     limits::take(tx, &plan.scope, &plan.taken).await?;
+    limits::take(tx, &plan.scope.of_root(), &plan.taken_above).await?;
     ledger::hold(tx, &plan.whole_charge()?).await?;
     put(tx, plan, plan.rows() <= ROWS_MAX).await
 }

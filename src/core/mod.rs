@@ -94,6 +94,14 @@ pub struct Scope {
     pub account: AccountId,
 }
 
+impl Scope {
+    /// That of the partner itself.
+    #[must_use]
+    pub fn of_root(self) -> Scope {
+        Scope { root: self.root, account: self.root }
+    }
+}
+
 /// A stretch of a list, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {

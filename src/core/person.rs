@@ -7,7 +7,7 @@ use super::account::{self, AccountId, Status};
 use super::key::{self, NewKey, Role as Opens};
 use super::secret::Secret;
 use super::words::words;
-use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, second_factor};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -241,6 +241,11 @@ pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> 
 
 /// Removes all people of an account: part of deleting it, when all keys are void anyway. Their addresses are free again.
 pub(super) async fn remove_all(tx: &mut Tx, scope: Scope) -> Result<()> {
+    tx.put(
+        sql!("DELETE FROM second_factor WHERE root = $1 AND account = $2"),
+        &[&scope.root, &scope.account],
+    )
+    .await?;
     tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
         .await?;
     Ok(())
@@ -282,6 +287,10 @@ pub async fn sign_in(tx: &mut Tx, asked: &SignIn) -> Result<NewKey> {
         .await?;
     if same.is_none() {
         return Err(Error::Unauthenticated);
+    }
+    // Where nobody asks for a second factor, whoever has one does not come in by the password alone.
+    if asked.opens != Opens::SignIn && second_factor::is_on(tx, scope, *id).await? {
+        return Err(Error::Forbidden);
     }
     let now: Timestamp = tx.now();
     let ends = Timestamp(now.0.saturating_add(asked.lasts.saturating_mul(1_000_000)));

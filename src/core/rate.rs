@@ -8,6 +8,8 @@ use store::{Rx, Tx, sql};
 
 /// Digits of the longest prefix: a whole number (E.164).
 const PREFIX_MAX: usize = 15;
+/// Most rates of an account that are imported: every process remembers them.
+const RATES_MAX: i64 = 50_000;
 
 /// Sets the price of numbers that begin with a prefix.
 #[derive(Debug, Clone)]
@@ -71,6 +73,17 @@ pub fn check(prefix: &str, amount: Amount) -> std::result::Result<(), Violation>
 pub async fn set_all(tx: &mut Tx, rates: &Vec<Set>) -> Result<()> {
     for rate in rates {
         set(tx, rate).await?;
+    }
+    let Some(Set { account, .. }) = rates.first() else { return Ok(()) };
+    let count: i64 = tx
+        .one(
+            // All tenants: an account has one root.
+            sql!("SELECT CAST(count(*) AS BIGINT) FROM rate WHERE root = (SELECT root FROM account WHERE id = $1) AND account = $1"),
+            &[account],
+        )
+        .await?;
+    if count > RATES_MAX {
+        return Err(Violation::new("rates", Code::TooMany(usize::try_from(RATES_MAX).unwrap_or(0))).into());
     }
     Ok(())
 }

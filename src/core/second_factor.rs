@@ -32,6 +32,17 @@ pub struct Of {
     pub person: PersonId,
 }
 
+/// Whether a person has a second factor.
+pub(super) async fn is_on(rx: &mut store::Rx, scope: &Scope, person: PersonId) -> Result<bool> {
+    let found: Option<PersonId> = rx
+        .maybe(
+            sql!("SELECT person FROM second_factor WHERE root = $1 AND person = $2 AND confirmed"),
+            &[&scope.root, &person],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Makes a seed that is not asked for before it is confirmed, and answers it in base 32 (RFC 4648 section 6).
 pub async fn enrol(tx: &mut Tx, (of, vault): &(Of, Vault)) -> Result<String> {
     let Of { scope, person } = of;

@@ -150,6 +150,7 @@ pub async fn set_password(
     }
     let subject = id.to_string();
     key::revoke_for(tx, scope.account, Opens::Session, Some(&subject)).await?;
+    key::revoke_for(tx, scope.account, Opens::Viewing, Some(&subject)).await?;
     key::revoke_for(tx, scope.account, Opens::Onboarding, Some(&subject)).await?;
     end_others(tx, &(*scope, *id, *keep)).await
 }

@@ -220,6 +220,8 @@ pub struct Terms {
     pub(super) vault: Option<Vault>,
     /// What whoever is above it allows.
     pub limits: Limits,
+    /// The same of its partner, which holds for all that the partner's accounts send; none for a partner's own.
+    pub(super) partners_limits: Limits,
     own: Arc<Rates>,
     partners: Arc<Rates>,
     routes: Arc<Routes>,
@@ -330,10 +332,11 @@ impl Book {
         }
         let Own { scope, currency, messaging, has_opt_outs, limits, rates: own } =
             store.read(account, read).await?;
-        let partners = if scope.account == scope.root {
-            Arc::clone(&own)
+        let (partners, partners_limits) = if scope.account == scope.root {
+            (Arc::clone(&own), Limits::default())
         } else {
-            Arc::clone(&Box::pin(self.of(store, scope.root)).await?.own)
+            let partner = Box::pin(self.of(store, scope.root)).await?;
+            (Arc::clone(&partner.own), partner.limits.clone())
         };
         let routes = self.routes.get(async || store.read((), route::routes).await).await?;
         let networks = if routes.by_network() { Some(self.networks(store).await?) } else { None };
@@ -345,6 +348,7 @@ impl Book {
             has_opt_outs,
             vault,
             limits,
+            partners_limits,
             own,
             partners,
             routes,

@@ -170,6 +170,17 @@ impl Context {
     }
 }
 
+/// Whether an answer stands whatever was answered before: a success, and that the caller may not do it any more.
+fn is_final(answered: &Result<Response<Body>, Refusal>) -> bool {
+    match answered {
+        Ok(answer) => answer.status().is_success(),
+        Err(refusal) => matches!(
+            refusal,
+            Refusal::Core(crate::core::Error::Forbidden | crate::core::Error::Unauthenticated)
+        ),
+    }
+}
+
 /// Answers every HTTP request of a process.
 pub struct Service {
     state: Shared,
@@ -404,8 +415,12 @@ impl Service {
             caller::check(&entry, &parts.method)?;
             if parts.method == Method::POST {
                 let of = &entry.principal;
-                let within = of.subject.as_deref().filter(|_| of.role == Role::Channel);
-                context.claim = idempotency::claim(of.scope, within, &parts, bytes.as_ref())?;
+                // A channel's keys, and those of people and programs with rights of their own, share no answers.
+                let within = match surface {
+                    Surface::Platform => Some(of.key.hyphenated()),
+                    _ => of.subject.clone().filter(|_| of.role == Role::Channel),
+                };
+                context.claim = idempotency::claim(of.scope, within.as_deref(), &parts, bytes.as_ref())?;
             }
             let claim = context.claim;
             let _turn = claim.map(|claim| self.state.under_way.begin(claim)).transpose()?;
@@ -416,7 +431,7 @@ impl Service {
             match claim {
                 // Whoever asks again does not succeed: the unit finds its key taken, if nothing stops it before that. So
                 // only then it is worth looking for the answer that was given.
-                Some(claim) if !answered.as_ref().is_ok_and(|answer| answer.status().is_success()) => {
+                Some(claim) if !is_final(&answered) => {
                     Box::pin(idempotency::earlier(&self.state, claim)).await?.map_or(answered, Ok)
                 }
                 _ => answered,

@@ -27,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 /// Longest name of the network's for a message, and for a file.
 const REFERENCE_MAX: usize = 255;
 /// Reports that one unit takes.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 /// A report may come before the answer to its message is recorded.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Kinds of messages that come with a file.

@@ -4,7 +4,7 @@
 //! matrix cannot guess (what stands behind a placeholder, what a body must hold, who owns a new product's objects) is in
 //! the three small tables at the end; where they do not know an endpoint the test fails and says what to add.
 
-use crate::support::channels::{channel_key, hub_body};
+use crate::support::channels::{channel_key, hub_body, set_addresses};
 use crate::support::{Answer, TestApp, live, partner_api, smpp_user, test};
 use rookery::core::account::{self, NewAccount};
 use rookery::core::key;
@@ -77,13 +77,7 @@ impl World {
         let operator = app.store.write(String::new(), key::create_operator).await.expect("an operator's key");
         app.notice_changes().await;
         let operator = operator.text.reveal().to_owned();
-        let (api_key, handle) = partner_api(&partner);
-        let address = json!({
-            "webhook_url": "https://ownerly.example/hook",
-            "partner_redirect_url": "https://ownerly.example/back",
-        });
-        let target = format!("/api/v2/partners/{handle}");
-        app.request("PATCH", &target).header("x-api-key", api_key).json(&address).send().await.expect(200);
+        set_addresses(&app, &partner).await;
         World {
             app,
             partner,

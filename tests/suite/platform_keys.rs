@@ -271,3 +271,61 @@ async fn signing_keys_rotate_with_an_overlap() {
     );
     world.app.settle().await;
 }
+
+#[tokio::test]
+async fn a_key_gives_nobody_more_than_it_has_itself() {
+    let world = Levels::new().await;
+    // An answer is for whoever asked: not for a key with fewer rights that repeats the request.
+    let body = json!({"mode": "platform"});
+    let make = async |key: &str| {
+        let request =
+            world.app.request("POST", "/platform/v1/accounts/me/keys").header("idempotency-key", "once");
+        request.header("authorization", &format!("Bearer {key}")).json(&body).send().await
+    };
+    let made = make(&world.partner_key).await;
+    assert_eq!(
+        made.expect(201),
+        make(&world.partner_key).await.expect(201),
+        "the same again for the same key"
+    );
+    let reader = world.partners(&[Right::Read]).await;
+    assert_eq!(code(&make(&reader).await).0, 403);
+
+    // The keys of an account that it makes have its rights.
+    let maker = world.partners(&[Right::Accounts, Right::Read]).await;
+    let child = world.post("/accounts", &maker, json!({"name": "Kiosk"})).await.expect(201);
+    let live = child["keys"].as_array().unwrap().iter().find(|key| key["mode"] == "live").unwrap();
+    assert_eq!(live["scopes"], json!(["read", "accounts"]));
+    let send = world.app.request("POST", "/messages").key(live["key"].as_str().unwrap());
+    let body = json!({"originator": "Kiosk", "recipients": [31_612_345_678_i64], "body": "Hi"});
+    assert_eq!(send.json(&body).send().await.status, 403);
+
+    // Nor does it lift its own bounds, revoke one that may do more, or make one that outlives it.
+    let ends = Timestamp(now(&world.app).0 + 3_600_000_000);
+    let patch = Patch {
+        rights: Some(Rights::of(&[Right::Keys, Right::Read])),
+        expires: Some(Some(ends)),
+        ..Patch::default()
+    };
+    let (id, bounded) = key_with(&world.app, world.partner.account.id, Role::Platform, patch).await;
+    for loose in
+        [json!({"expiresAt": null}), json!({"allowedNetworks": []}), json!({"requestsPerSecond": null})]
+    {
+        let answer = world.call("PATCH", &format!("/accounts/me/keys/{id}"), &bounded, loose).await;
+        assert_eq!(code(&answer), (403, "forbidden".to_owned()));
+    }
+    let stronger = made.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/accounts/me/keys/{stronger}");
+    assert_eq!(code(&world.call("DELETE", &path, &bounded, Value::Null).await).0, 403);
+    let next = world.post("/accounts/me/keys", &bounded, json!({"mode": "platform"})).await.expect(201);
+    let path = format!("/accounts/me/keys/{}", next["id"].as_str().unwrap());
+    let next = world.get(&path, &bounded).await.expect(200);
+    let first = world.get(&format!("/accounts/me/keys/{id}"), &bounded).await.expect(200);
+    assert_eq!(next["expiresAt"], first["expiresAt"]);
+
+    // One that has ended stays so.
+    world.app.pass(Duration::from_hours(2)).await;
+    let revive = json!({"expiresAt": null});
+    let answer = world.call("PATCH", &format!("/accounts/me/keys/{id}"), &world.partner_key, revive).await;
+    assert_eq!(code(&answer).0, 404);
+}

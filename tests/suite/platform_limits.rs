@@ -130,3 +130,26 @@ async fn nobody_sets_its_own_limits() {
     assert_eq!(fields(&wrong), told.map(|(field, code)| (field.to_owned(), code.to_owned())));
     world.app.settle().await;
 }
+
+#[tokio::test]
+async fn a_partners_limits_hold_for_what_its_children_send() {
+    let world = Levels::new().await;
+    let path = format!("/accounts/{}/limits", world.partner.account.id);
+    let limit = async |limits: Value| {
+        world.call("PATCH", &path, &world.operator, limits).await.expect(200);
+        world.app.notice_changes().await;
+    };
+    limit(json!({"allowedCountries": ["NL"]})).await;
+    assert_eq!((send(&world, &[DUTCH]).await.0, send(&world, &[GERMAN]).await.0), (201, 422));
+    // Nowhere is nowhere, numbers of no country included.
+    limit(json!({"allowedCountries": []})).await;
+    assert_eq!((send(&world, &[DUTCH]).await.0, send(&world, &[88_213_123_456_789]).await.0), (422, 422));
+    limit(json!({"allowedCountries": null, "recipientsPerCountryAndDay": 2})).await;
+    assert_eq!((send(&world, &[DUTCH, DUTCH + 1]).await.0, send(&world, &[DUTCH + 2]).await.0), (201, 422));
+    // What a part costs the partner counts, whatever the child is asked for it.
+    let account = world.partner.account.id;
+    let dear = rate::Set { account, prefix: "49".to_owned(), amount: Amount(60_000), currency: None };
+    world.app.store.write(dear, rate::set).await.unwrap();
+    limit(json!({"recipientsPerCountryAndDay": null, "maxPrice": "0.05"})).await;
+    assert_eq!((send(&world, &[GERMAN]).await.0, send(&world, &[DUTCH]).await.0), (422, 201));
+}

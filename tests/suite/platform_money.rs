@@ -111,14 +111,18 @@ async fn a_credit_limit_lets_an_account_go_below_zero_by_so_much() {
     price(&world, world.child.account.id, 1_000_000).await;
     assert_eq!(send(&world, 1).await, 422);
     let terms = json!({"creditLimit": "2.50", "payment": "postpaid"});
-    let set = world.call("PATCH", &world.of_child("/balance"), &world.partner_key, terms).await.expect(200);
+    let set = world.call("PATCH", &world.of_child("/balance"), &world.operator, terms).await.expect(200);
     assert_eq!((&set["creditLimit"], &set["payment"]), (&json!("2.50"), &json!("postpaid")));
     assert_eq!((send(&world, 2).await, send(&world, 1).await), (201, 422));
-    for (key, refused) in [(&world.child_key, (403, "forbidden".to_owned()))] {
-        let answer =
-            world.call("PATCH", &world.of_child("/balance"), key, json!({"creditLimit": "99"})).await;
-        assert_eq!(code(&answer), refused, "nobody lifts its own limits");
+    // Nobody lifts its own limit, and what a child pays on credit would come to its partner as money.
+    for key in [&world.child_key, &world.partner_key] {
+        for terms in [json!({"creditLimit": "99"}), json!({"payment": "prepaid"})] {
+            let answer = world.call("PATCH", &world.of_child("/balance"), key, terms).await;
+            assert_eq!(code(&answer), (403, "forbidden".to_owned()));
+        }
     }
+    let huge = json!({"creditLimit": "9000000000000"});
+    assert_eq!(code(&world.call("PATCH", &world.of_child("/balance"), &world.operator, huge).await).0, 422);
     let own =
         world.call("PATCH", "/accounts/me/balance", &world.partner_key, json!({"creditLimit": "99"})).await;
     assert_eq!(code(&own), (403, "forbidden".into()));
@@ -126,7 +130,7 @@ async fn a_credit_limit_lets_an_account_go_below_zero_by_so_much() {
         .call(
             "PATCH",
             &world.of_child("/balance"),
-            &world.partner_key,
+            &world.operator,
             json!({"creditLimit": "-1", "dayCap": "x"}),
         )
         .await;

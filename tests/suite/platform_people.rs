@@ -255,6 +255,10 @@ async fn the_second_factor_is_asked_for_once_it_is_confirmed() {
     assert_eq!(view["totp"], true);
 
     let with = |code: &str| json!({"email": email("owner"), "password": PASSWORD, "code": code});
+    // The vendor's sign-in asks for no code, so it opens to no one who has one.
+    let sign_in_there = json!({"username": email("owner"), "password": PASSWORD});
+    let there = world.app.request("POST", "/api/v2/token").json(&sign_in_there).send().await;
+    assert_eq!(there.status, 403, "{:?}", String::from_utf8_lossy(&there.body));
     let missing = world.post("/sessions", "", json!({"email": email("owner"), "password": PASSWORD})).await;
     assert_eq!(fields(&missing), [("code".into(), "required".into())]);
     assert_eq!(world.post("/sessions", "", with(&first)).await.status, 401, "a code counts once");

@@ -9,11 +9,12 @@ use super::{done, moment};
 use crate::core::account::{
     self, Account, AccountId, NAME_MAX, NewAccount, NewChild, NewPartner, Setting, Status,
 };
+use crate::core::api_key;
 use crate::core::audit::{Act, audited};
 use crate::core::closing::{self, Close, DAYS, DAYS_MAX};
 use crate::core::money::Currency;
 use crate::core::reach::{self, Asked, Sight, View};
-use crate::core::rights::Right;
+use crate::core::rights::{Right, Rights};
 use crate::core::terms::{self, MessagingSetting};
 use crate::core::{Code, Error, Noun, Result as CoreResult, Violation};
 use crate::wire::Shared;
@@ -100,13 +101,13 @@ struct NewAccountBody {
 }
 
 impl NewAccountBody {
-    fn new(made: &NewAccount) -> Self {
+    fn new(made: &NewAccount, rights: Rights) -> Self {
         let view = View { account: made.account.clone(), closes: None, above: Status::Active };
         let own = made.keys.iter();
         let partner = made.partner.as_ref();
         NewAccountBody {
             account: view.into(),
-            keys: own.chain(partner.map(|(_, key)| key)).map(NewKeyBody::fresh).collect(),
+            keys: own.chain(partner.map(|(_, key)| key)).map(|made| NewKeyBody::of(made, rights)).collect(),
             signing_key: made.signing_key.reveal().to_owned(),
             partner_handle: partner.map(|(handle, _)| handle.as_str().to_owned()),
         }
@@ -211,18 +212,19 @@ async fn create(
         fields.refuse("currency", Code::Currency);
     }
     fields.finish()?;
-    let vault = state.vault.clone();
+    let (vault, rights) = (state.vault.clone(), who.rights);
     if makes_partner {
         let new = NewPartner { name, currency: currency.unwrap_or(Currency::EUR), vault };
         let unit = async move |tx: &mut Tx, new: &NewPartner| {
             let made = account::create_partner(tx, new).await?;
             let id = made.account.id;
             account::set(tx, &(id, Setting::Email(email.clone()))).await?;
+            api_key::narrow(tx, &(id, rights)).await?;
             Ok(made)
         };
         let about = |_: &NewPartner, made: &NewAccount| made_act(made);
         let unit = audited(who.actor, unit, about);
-        return once.create(&state, new, unit, |made| NewAccountBody::new(&made)).await;
+        return once.create(&state, new, unit, move |made| NewAccountBody::new(&made, rights)).await;
     }
     let partner = match partner {
         Some(partner) => state.store.read(who.sight(partner), reach::find).await?.account.id,
@@ -232,8 +234,13 @@ async fn create(
         return Err(Error::NotFound(Noun::Account).into());
     }
     let new = NewChild { partner, name: Some(name), email, vault };
-    let unit = audited(who.actor, account::create_child, |_: &NewChild, made: &NewAccount| made_act(made));
-    once.create(&state, new, unit, |made| NewAccountBody::new(&made)).await
+    let unit = async move |tx: &mut Tx, new: &NewChild| {
+        let made = account::create_child(tx, new).await?;
+        api_key::narrow(tx, &(made.account.id, rights)).await?;
+        Ok(made)
+    };
+    let unit = audited(who.actor, unit, |_: &NewChild, made: &NewAccount| made_act(made));
+    once.create(&state, new, unit, move |made| NewAccountBody::new(&made, rights)).await
 }
 
 fn made_act(made: &NewAccount) -> Act {

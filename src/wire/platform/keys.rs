@@ -100,12 +100,8 @@ pub(super) struct NewKeyBody {
 }
 
 impl NewKeyBody {
-    /// One that may do everything.
-    pub(super) fn fresh(made: &NewKey) -> Self {
-        NewKeyBody::of(made, Rights::ALL)
-    }
-
-    fn of(made: &NewKey, rights: Rights) -> Self {
+    /// One with these rights.
+    pub(super) fn of(made: &NewKey, rights: Rights) -> Self {
         NewKeyBody {
             id: made.id.hyphenated(),
             key: Some(made.text.reveal().to_owned()),
@@ -280,6 +276,13 @@ async fn create(
         return Err(Error::Forbidden.into());
     }
     patch.rights = Some(rights);
+    // A key that ends makes none that outlives it; nor one from elsewhere, if it is bound to networks itself.
+    let ends = patch.expires.flatten();
+    patch.expires = match (ends, who.expires.filter(|_| who.person.is_none())) {
+        (Some(ends), Some(own)) => Some(Some(ends.min(own))),
+        (None, Some(own)) => Some(Some(own)),
+        (ends, None) => Some(ends),
+    };
     let imported = text.is_some();
     let new = api_key::New { account, role, text, patch };
     let about = move |new: &api_key::New, (made, held): &(NewKey, Held)| {
@@ -330,6 +333,11 @@ async fn update(
     let held = state.store.read((account, id), api_key::find).await?;
     let patch = patch(&state, &mut fields);
     fields.finish()?;
+    let loosens = patch.networks.is_some() || patch.expires.is_some() || patch.requests.is_some();
+    if id == who.key && loosens {
+        // What a key may not do it does not allow itself.
+        return Err(Error::Forbidden.into());
+    }
     // A key is never widened by whoever lacks what it has, so a plain read decides nothing that another could undo.
     if !who.rights.covers(held.rights) || patch.rights.is_some_and(|rights| !who.rights.covers(rights)) {
         return Err(Error::Forbidden.into());
@@ -395,10 +403,11 @@ async fn revoke(
     Path((account, key)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let account = owner(&state, &who, &account, Right::Keys).await?;
-    let about =
-        |(account, id): &(AccountId, KeyId), (): &()| Act::on(*account, "key.revoke").object(id.hyphenated());
+    let about = |(account, id, _): &(AccountId, KeyId, Rights), (): &()| {
+        Act::on(*account, "key.revoke").object(id.hyphenated())
+    };
     let unit = audited(who.actor, api_key::revoke, about);
-    state.store.write((account, key_id(&key)?), unit).await?;
+    state.store.write((account, key_id(&key)?, who.rights), unit).await?;
     state.forget_keys().await?;
     Ok(nothing())
 }

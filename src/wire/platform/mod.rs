@@ -111,7 +111,8 @@ fn csv(name: &str, rows: impl Iterator<Item = Vec<String>>) -> Result<Response, 
 }
 
 fn csv_cell(cell: &str) -> String {
-    let amount = cell.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let digits = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let amount = cell.strip_prefix('-').is_some_and(digits);
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !amount;
     let text = if formula { format!("'{cell}") } else { cell.to_owned() };
     if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
@@ -128,6 +129,7 @@ mod tests {
             ("-1.50", "-1.50"),
             ("=1+1", "'=1+1"),
             ("-cmd", "'-cmd"),
+            ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
             ("a,\"b\"", "\"a,\"\"b\"\"\""),
         ] {
             assert_eq!(csv_cell(cell), shown);

@@ -164,6 +164,10 @@ async fn set_terms(
     let caps =
         Caps { day: fields.clearable("dayCap", unsigned), month: fields.clearable("monthCap", unsigned) };
     fields.finish()?;
+    // What a child pays on credit comes to its partner as money: whoever gains by it may not grant it.
+    if (credit.is_some() || postpaid.is_some()) && !who.is_operator() {
+        return Err(Error::Forbidden.into());
+    }
     let settings: Vec<Setting> =
         postpaid.map(Setting::Postpaid).into_iter().chain(credit.map(Setting::CreditLimit)).collect();
     let unit = async move |tx: &mut Tx, settings: &Vec<Setting>| {

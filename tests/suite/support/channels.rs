@@ -10,6 +10,17 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
+/// Gives a partner its own addresses, by which its data would be known.
+pub async fn set_addresses(app: &TestApp, partner: &NewAccount) {
+    let (api_key, handle) = partner_api(partner);
+    let addresses = json!({
+        "webhook_url": "https://ownerly.example/hook",
+        "partner_redirect_url": "https://ownerly.example/back",
+    });
+    let call = app.request("PATCH", &format!("/api/v2/partners/{handle}")).header("x-api-key", api_key);
+    call.json(&addresses).send().await.expect(200);
+}
+
 /// The key of a new channel of a partner's child, and its business account.
 pub async fn channel_key(
     app: &TestApp,
