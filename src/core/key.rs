@@ -518,7 +518,7 @@ impl<T: Default> Directory<T> {
         }
     }
 
-    /// Some of the keys that were used since they were last asked for, at most [`USES_MAX`].
+    /// Some of the keys that were used since they were last asked for, at most `USES_MAX`.
     pub fn take_uses(&self) -> Vec<(KeyId, Timestamp)> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let some: Vec<(KeyId, Timestamp)> = used.iter().take(USES_MAX).map(|(key, at)| (*key, *at)).collect();

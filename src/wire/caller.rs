@@ -8,6 +8,7 @@ use super::limit::{Bucket, Rate};
 use super::refusal::Refusal;
 use crate::core::account::{AccountId, Status};
 use crate::core::key::{Entry, Role};
+use crate::core::rights::Rights;
 use crate::core::{Error, Scope, Timestamp};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -60,6 +61,8 @@ pub struct PartnerCaller {
     pub partner: AccountId,
     /// Whether what it creates is only answered.
     pub is_test: bool,
+    /// What its key may do: no more may a key that it makes.
+    pub rights: Rights,
 }
 
 /// A caller with a key of a channel.
@@ -297,7 +300,8 @@ impl<S: Sync> FromRequestParts<S> for PartnerCaller {
         if !principal.is_partner() {
             return Err(Error::Forbidden.into());
         }
-        Ok(PartnerCaller { partner: principal.scope.account, is_test: principal.role == Role::Test })
+        let is_test = principal.role == Role::Test;
+        Ok(PartnerCaller { partner: principal.scope.account, is_test, rights: principal.rights })
     }
 }
 

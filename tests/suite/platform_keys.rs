@@ -300,6 +300,17 @@ async fn a_key_gives_nobody_more_than_it_has_itself() {
     let body = json!({"originator": "Kiosk", "recipients": [31_612_345_678_i64], "body": "Hi"});
     assert_eq!(send.json(&body).send().await.status, 403);
 
+    let vendors = Patch { rights: Some(Rights::of(&[Right::Accounts, Right::Read])), ..Patch::default() };
+    let (_, vendors) = key_with(&world.app, world.partner.account.id, Role::Live, vendors).await;
+    let made_there =
+        world.app.request("POST", "/child-accounts").key(&vendors).json(&json!({"name": "Stall"}));
+    let made_there = made_there.send().await.expect(201);
+    let keys = made_there["accessKeys"].as_array().unwrap();
+    let live = keys.iter().find(|key| key["mode"] == "live").unwrap()["key"].as_str().unwrap();
+    let sent = world.app.request("POST", "/messages").key(live);
+    let body = json!({"originator": "Stall", "recipients": [31_612_345_678_i64], "body": "Hi"});
+    assert_eq!(sent.json(&body).send().await.status, 403);
+
     // Nor does it lift its own bounds, revoke one that may do more, or make one that outlives it.
     let ends = Timestamp(now(&world.app).0 + 3_600_000_000);
     let patch = Patch {

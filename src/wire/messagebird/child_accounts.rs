@@ -4,7 +4,7 @@ use super::Created;
 use super::error::{Errors, NotPrivileged, Problem};
 use crate::core::account::{self, Account, AccountId, ChildOf, NAME_MAX, NewAccount, NewChild};
 use crate::core::key::NewKey;
-use crate::core::{Code, Error, Noun, Page, rehearse};
+use crate::core::{Code, Error, Noun, Page, api_key, rehearse};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, at_most, integer};
 use crate::wire::caller::PartnerCaller;
@@ -14,6 +14,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use store::Tx;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -141,7 +142,13 @@ async fn create(
         let made = rehearse(&state.store, new, account::create_child).await?;
         return Ok(Created(CreatedChild::new(&made)).into_response());
     }
-    once.create(&state, new, account::create_child, |made| CreatedChild::new(&made)).await
+    let rights = caller.rights;
+    let unit = async move |tx: &mut Tx, new: &NewChild| {
+        let made = account::create_child(tx, new).await?;
+        api_key::narrow(tx, &(made.account.id, rights)).await?;
+        Ok(made)
+    };
+    once.create(&state, new, unit, |made| CreatedChild::new(&made)).await
 }
 
 /// Where in the list.
