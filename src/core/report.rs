@@ -219,7 +219,8 @@ impl Sums<'_> {
 fn aligned(at: Timestamp, width_us: i64, offset: i64) -> Timestamp {
     let ahead = offset.saturating_mul(1_000_000);
     let begin = at.0.saturating_add(ahead).div_euclid(width_us).saturating_mul(width_us);
-    Timestamp(begin.saturating_sub(ahead))
+    // At the end of all time what cannot be told exactly is at least not later.
+    Timestamp(begin.saturating_sub(ahead).min(at.0))
 }
 
 /// The first midnight of a month by a clock that is ahead by so many seconds.
