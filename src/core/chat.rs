@@ -135,7 +135,7 @@ pub struct Quote {
 
 /// What a message of a category to a number costs an account and its partner.
 pub async fn quote(rx: &mut Rx, (scope, category, to): &(Scope, Category, Msisdn)) -> Result<Quote> {
-    let partner = Scope { root: scope.root, account: scope.root };
+    let partner = scope.of_root();
     let price = usage::price(rx, *scope, *category, *to).await?;
     Ok(Quote { price, cost: usage::price(rx, partner, *category, *to).await? })
 }

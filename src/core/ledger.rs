@@ -189,7 +189,7 @@ pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
         )
         .await?;
     let amount = left.available();
-    let partner = Scope { root: scope.root, account: scope.root };
+    let partner = scope.of_root();
     if amount != Amount::ZERO && partner != scope {
         let closing = Move {
             from: scope,
@@ -222,10 +222,6 @@ impl Charge {
         self.scope.root == self.scope.account
     }
 
-    fn partner(&self) -> Scope {
-        Scope { root: self.scope.root, account: self.scope.root }
-    }
-
     /// What the partner must have in hand: only what the message costs it above what it brings.
     fn partners_hold(&self) -> Amount {
         if self.is_own() { Amount::ZERO } else { Amount((self.cost.0.saturating_sub(self.price.0)).max(0)) }
@@ -234,7 +230,7 @@ impl Charge {
 
 /// Holds the price of messages on the sender and on its partner, or refuses. What is held cannot be spent twice.
 pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
-    let mut sides = vec![(charge.scope, charge.price), (charge.partner(), charge.partners_hold())];
+    let mut sides = vec![(charge.scope, charge.price), (charge.scope.of_root(), charge.partners_hold())];
     sides.retain(|(_, amount)| *amount != Amount::ZERO);
     sides.sort_by_key(|(scope, _)| scope.account);
     for (scope, amount) in sides {
@@ -256,7 +252,7 @@ pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
 
 /// Whether the price of messages could be held now. Nothing is held: what decides is [`hold`].
 pub async fn covers(rx: &mut Rx, charge: &Charge) -> Result<bool> {
-    for (scope, amount) in [(charge.scope, charge.price), (charge.partner(), charge.partners_hold())] {
+    for (scope, amount) in [(charge.scope, charge.price), (charge.scope.of_root(), charge.partners_hold())] {
         if amount == Amount::ZERO {
             continue;
         }
@@ -376,7 +372,7 @@ impl Settlement {
         };
         for (charge, settled) in self.ended {
             let Charge { scope, currency, price, cost } = charge;
-            let partner = charge.partner();
+            let partner = charge.scope.of_root();
             add(scope, currency, 0, -price.0)?;
             add(partner, currency, 0, -charge.partners_hold().0)?;
             if !settled {
@@ -396,7 +392,7 @@ impl Settlement {
             }
         }
         for ((currency, _), (scope, price, cost)) in owed {
-            let partner = Scope { root: scope.root, account: scope.root };
+            let partner = scope.of_root();
             let reason = Reason::Messages;
             let mut entries =
                 vec![Move { from: partner, to: OPERATOR, currency, amount: cost, reason, note: None }];
