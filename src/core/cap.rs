@@ -74,8 +74,8 @@ pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Spending> {
     Ok(spending)
 }
 
-/// Begins a new day or month if the one of the balance's row is over; answers whether it was.
-pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Result<bool> {
+/// Locks the balance's row and begins a new day or month in it if its own is over.
+pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Result<()> {
     let now: Timestamp = tx.now();
     let until: Option<(Timestamp, Timestamp)> = tx
         .maybe(
@@ -87,7 +87,7 @@ pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Resul
         )
         .await?;
     if until.is_none_or(|(day, month)| day > now && month > now) {
-        return Ok(false);
+        return Ok(());
     }
     let zone = terms::messaging(tx, &scope).await?.time_zone;
     let (day_ends, month_ends) = ends(now, &zone);
@@ -103,7 +103,7 @@ pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Resul
         &[&scope.root, &scope.account, &now, &day_ends, &month_ends, &currency],
     )
     .await?;
-    Ok(true)
+    Ok(())
 }
 
 /// What is said about caps: `None` leaves, an inner `None` takes away.

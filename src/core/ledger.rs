@@ -240,7 +240,10 @@ pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
         // Caps are about what an account sends itself, not about what it must have in hand for its children.
         let spent = if scope == charge.scope { amount } else { Amount::ZERO };
         let mut is_held = hold_once(tx, scope, charge.currency, amount, spent).await?;
-        if !is_held && spent != Amount::ZERO && cap::roll(tx, scope, charge.currency).await? {
+        // Judged again under the row's lock even if another process has begun the day meanwhile: the first statement has
+        // then seen the day before.
+        if !is_held && spent != Amount::ZERO {
+            cap::roll(tx, scope, charge.currency).await?;
             is_held = hold_once(tx, scope, charge.currency, amount, spent).await?;
         }
         if !is_held {

@@ -69,6 +69,7 @@ enum Act {
     SetSigningKey,
     UpdatePartner,
     Accept,
+    AcceptShort,
     AcceptBelowCost,
     AcceptOnce,
     Claim(u8),
@@ -97,11 +98,11 @@ enum Act {
 }
 
 use Act::{
-    Accept, AcceptBatch, AcceptBelowCost, AcceptForLater, AcceptOnce, Add, AnswerNo, AnswerYes, Attempted,
-    Cancel, CreateChild, CreateContact, CreateGroup, CreateKey, DeleteAccount, DeleteChild, DeleteContact,
-    DeleteGroup, DeleteMessage, DeletePartner, Expire, ImportKey, NameContact, NumberContact, Release,
-    Remove, RenameChild, RenameGroup, Report, Resume, RevokeKey, SetRate, SetSigningKey, Suspend, Sweep,
-    TakeBack, TakeLane, Terms, UpdatePartner,
+    Accept, AcceptBatch, AcceptBelowCost, AcceptForLater, AcceptOnce, AcceptShort, Add, AnswerNo, AnswerYes,
+    Attempted, Cancel, CreateChild, CreateContact, CreateGroup, CreateKey, DeleteAccount, DeleteChild,
+    DeleteContact, DeleteGroup, DeleteMessage, DeletePartner, Expire, ImportKey, NameContact, NumberContact,
+    Release, Remove, RenameChild, RenameGroup, Report, Resume, RevokeKey, SetRate, SetSigningKey, Suspend,
+    Sweep, TakeBack, TakeLane, Terms, UpdatePartner,
 };
 use Act::{Complete, Keep, MakeUser, RevokeUser, Supersede};
 
@@ -151,6 +152,7 @@ const PAIRS: &[(Act, Act)] = &[
     (SetSigningKey, SetSigningKey),
     (UpdatePartner, UpdatePartner),
     (Accept, Accept),
+    (AcceptShort, AcceptShort),
     (Accept, AcceptBelowCost),
     (AcceptBelowCost, AcceptBelowCost),
     (AcceptOnce, AcceptOnce),
@@ -235,7 +237,7 @@ const FOR_ALL: &[(Act, Act)] = &[
 
 /// What both sides work on: a child with two contacts, of which the second is in a group, money, and four messages of two
 /// parts: its own carrier has accepted one, has been given one, and has not seen one, and one waits for its hour. The
-/// money left covers one more.
+/// money left covers one more, or two of one part. Its day and month of spending are over.
 #[derive(Clone)]
 struct World {
     scope: Scope,
@@ -356,6 +358,8 @@ async fn world(app: &TestApp) -> World {
     let hour = Timestamp(app.clock.now_us() + 86_400_000_000);
     let later = planned(app, scope.account, (usual, &"x".repeat(200)), Some(hour)).await;
     let kept = app.store.write(later.clone(), message::accept).await.expect("a message for later").id;
+    let over: Result<()> = app.store.write(scope, midnight).await;
+    over.expect("a day that is over");
     let over: Result<()> = app.store.write(carrier, time_is_over).await;
     over.expect("parts that may be given up");
     let callback = app.store.write((lane(app, scope).await, Holder([1; 16])), callback::take).await;
@@ -399,6 +403,13 @@ async fn route(tx: &mut Tx, (prefix, carrier): &(String, CarrierId)) -> Result<(
 /// The time of everything that a carrier has is over, for whoever gives up what is.
 async fn time_is_over(tx: &mut Tx, carrier: &CarrierId) -> Result<()> {
     tx.put(sql!("UPDATE part SET expires = 0 WHERE carrier = $1"), &[carrier]).await?;
+    Ok(())
+}
+
+/// Whoever spends first begins a new day and a new month.
+async fn midnight(tx: &mut Tx, scope: &Scope) -> Result<()> {
+    let ends = sql!("UPDATE balance SET day_ends = 1, month_ends = 1 WHERE root = $1 AND account = $2");
+    tx.put(ends, &[&scope.root, &scope.account]).await?;
     Ok(())
 }
 
@@ -511,6 +522,7 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
     let World { scope, carrier, .. } = *world;
     match act {
         Accept => drop(message::accept(tx, &world.plans[0]).await?),
+        AcceptShort => drop(message::accept(tx, &world.plans[1]).await?),
         AcceptBelowCost => drop(message::accept(tx, &world.plans[2]).await?),
         AcceptOnce => {
             let claim = Claim::new(scope, "POST", "/messages", "key", &[b"body"]);
@@ -614,6 +626,9 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
         )
         .await?;
     lines.extend(accounts.iter().map(|row| format!("account {row:?}")));
+    let spent: Vec<(i64, i64)> =
+        tx.all(sql!("SELECT day_spent, month_spent FROM balance WHERE root = $1"), &[root]).await?;
+    lines.extend(spent.iter().map(|row| format!("spent {row:?}")));
     let contacts: Vec<(i64, String, i64)> =
         tx.all(sql!("SELECT msisdn, first_name, groups FROM contact WHERE root = $1"), &[root]).await?;
     lines.extend(contacts.iter().map(|row| format!("contact {row:?}")));
