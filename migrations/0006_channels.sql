@@ -10,7 +10,6 @@ CREATE INDEX access_key_for ON access_key (account, role, subject) WHERE revoked
 CREATE INDEX access_key_replaced ON access_key (revoked) WHERE revoked IS NOT NULL AND role = 'channel';
 
 CREATE INDEX transfer_credit ON transfer (root, credit, id) WHERE reason = 'credit';
-CREATE INDEX callback_event ON callback (root, account, message) WHERE kind = 'event';
 
 ALTER TABLE partner ADD COLUMN token_sign_in BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE partner ADD COLUMN clients_by_email BOOLEAN NOT NULL DEFAULT TRUE;

@@ -42,9 +42,6 @@ CREATE INDEX report_result_by_expiry ON report_result (expires);
 
 CREATE INDEX message_by_reference ON message (root, account, reference, id) WHERE reference IS NOT NULL;
 
--- Callbacks about a number's messages.
-CREATE INDEX callback_by_recipient ON callback (root, account, msisdn) WHERE kind = 'status';
-
 -- Erasures of people from accounts: of whom is a keyed hash. finished is when nothing was left.
 CREATE TABLE erasure (
     root BIGINT NOT NULL,

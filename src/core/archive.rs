@@ -1,7 +1,7 @@
 //! An account's messages afterwards: to look at, to search, to delete, and to forget.
 
 use super::contact::{self, ContactId};
-use super::message::{self, COLUMNS, Direction, Format, Message, MessageId, ROWS_MAX, Status, count};
+use super::message::{COLUMNS, Direction, Format, Message, MessageId, ROWS_MAX, Status, count};
 use super::money::Currency;
 use super::phone::Msisdn;
 use super::{AccountId, Error, Listing, Noun, Page, Result, Scope, Timestamp, chat, event, media, schedule};
@@ -224,7 +224,7 @@ pub async fn of_contact(
 
 /// Messages that one unit removes.
 const REMOVED_MAX: i64 = 20;
-/// A hidden message is removed after this time, so that what is still to be said about it can be.
+/// A hidden message is removed after this time, if nothing is still to be said about it; what was said goes with it.
 const REMOVED_AFTER_US: i64 = 86_400 * 1_000_000;
 
 /// Removes messages that were deleted and are finished; answers whether there may be more.
@@ -243,12 +243,27 @@ pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
                      WHERE e.root = m.root AND e.account = m.account AND e.message = m.id)
                  AND NOT EXISTS (SELECT 1 FROM schedule s
                      WHERE s.root = m.root AND s.account = m.account AND s.message = m.id)
+                 AND NOT EXISTS (SELECT 1 FROM callback c
+                     WHERE c.root = m.root AND c.account = m.account AND c.message = m.id AND c.open)
                  ORDER BY m.created LIMIT $2"
             ),
             &[&before, &REMOVED_MAX],
         )
         .await?;
     for (root, account, id) in &found {
+        // Callbacks before recipients: they are found by them when a person is erased.
+        let told = tx
+            .exec(
+                sql!(
+                    "DELETE FROM callback WHERE root = $1 AND account = $2 AND id IN (
+                         SELECT id FROM callback WHERE root = $1 AND account = $2 AND message = $3 LIMIT $4)"
+                ),
+                &[root, account, id, &count(ROWS_MAX)],
+            )
+            .await?;
+        if told >= ROWS_MAX.try_into().unwrap_or(u64::MAX) {
+            return Ok(true);
+        }
         let gone = tx
             .exec(
                 sql!(
@@ -262,7 +277,6 @@ pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
             // The rest of a large one at the next turn.
             return Ok(true);
         }
-        message::forget_forwarded(tx, &Scope { root: *root, account: *account }, *id).await?;
         tx.put(
             sql!("DELETE FROM message WHERE root = $1 AND account = $2 AND id = $3 AND hidden"),
             &[root, account, id],

@@ -238,16 +238,15 @@ impl Removed {
 async fn step(tx: &mut Tx, order: &Order) -> Result<bool> {
     let mut removed = Removed::default();
     let mut more = false;
-    for piece in 0..9 {
+    for piece in 0..8 {
         more = match piece {
             0 => contacts(tx, order, &mut removed).await?,
             1 => sent(tx, order, &mut removed).await?,
             2 => received(tx, order, &mut removed).await?,
             3 => originators(tx, order, &mut removed).await?,
-            4 => callbacks(tx, order, &mut removed).await?,
-            5 => of_channels(tx, order, &mut removed).await?,
-            6 => unfinished_parts(tx, order, &mut removed).await?,
-            7 => remainders(tx, order, &mut removed).await?,
+            4 => of_channels(tx, order, &mut removed).await?,
+            5 => unfinished_parts(tx, order, &mut removed).await?,
+            6 => remainders(tx, order, &mut removed).await?,
             _ => opted_out(tx, order, &mut removed).await?,
         };
         if more {
@@ -350,6 +349,7 @@ async fn sent(tx: &mut Tx, order: &Order, removed: &mut Removed) -> Result<bool>
     }
     let gone = rollup::remove(tx, &order.scope, &asked).await?;
     for one in found.iter().filter(|one| gone.contains(&one.id)) {
+        removed.add(What::Callback, callbacks(tx, order, one.id).await?);
         answers(tx, order, one.created, removed).await?;
         removed.add(What::Scheduled, u64::from(is_later));
         let is_named = order.is_named_in(&one.body);
@@ -437,21 +437,15 @@ async fn originators(tx: &mut Tx, order: &Order, removed: &mut Removed) -> Resul
     Ok(changed > 0)
 }
 
-/// What was told, or is to be told, about messages to the number.
-async fn callbacks(tx: &mut Tx, order: &Order, removed: &mut Removed) -> Result<bool> {
+/// What was told, or is to be told, about a message to the number. No callback outlives its recipient.
+async fn callbacks(tx: &mut Tx, order: &Order, message: MessageId) -> Result<u64> {
     let Scope { root, account } = &order.scope;
-    let gone = tx
+    Ok(tx
         .exec(
-            sql!(
-                "DELETE FROM callback WHERE root = $1 AND account = $2 AND id IN (
-                     SELECT id FROM callback WHERE root = $1 AND account = $2 AND msisdn = $3 AND kind = 'status'
-                     LIMIT $4)"
-            ),
-            &[root, account, &order.number, &ROWS],
+            sql!("DELETE FROM callback WHERE root = $1 AND account = $2 AND message = $3 AND msisdn = $4"),
+            &[root, account, &message, &order.number],
         )
-        .await?;
-    removed.add(What::Callback, gone);
-    Ok(gone > 0)
+        .await?)
 }
 
 /// What went to and came from the number by channels, and what was told about it.

@@ -740,18 +740,14 @@ pub(super) async fn for_callbacks(
         .await?)
 }
 
-/// Forgets what a message was forwarded with: its callback was made in its unit, and so its id has the same millisecond.
+/// Forgets what a message was forwarded with.
 pub(super) async fn forget_forwarded(tx: &mut Tx, scope: &Scope, id: MessageId) -> Result<u64> {
-    let (mut first, mut last) = ([0; 16], [u8::MAX; 16]);
-    first[..6].copy_from_slice(&id.0[..6]);
-    last[..6].copy_from_slice(&id.0[..6]);
     Ok(tx
         .exec(
             sql!(
-                "DELETE FROM callback WHERE root = $1 AND account = $2 AND id >= $3 AND id <= $4 AND message = $5
-                 AND kind <> 'status'"
+                "DELETE FROM callback WHERE root = $1 AND account = $2 AND message = $3 AND kind <> 'status'"
             ),
-            &[&scope.root, &scope.account, &first, &last, &id],
+            &[&scope.root, &scope.account, &id],
         )
         .await?)
 }

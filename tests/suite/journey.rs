@@ -1,7 +1,6 @@
 //! A message's life on the simulated carrier: what becomes of it, what is told about it and when, and what it costs.
 
 use crate::support::shop::{COST, CREDIT, PRICE, Shop};
-use rookery::core::Result;
 use rookery::core::account;
 use rookery::core::carrier::CarrierId;
 use rookery::core::lease::Holder;
@@ -9,8 +8,10 @@ use rookery::core::ledger::{self, Grant};
 use rookery::core::money::Amount;
 use rookery::core::part::{self, Claimed, Shift};
 use rookery::core::terms::MessagingSetting;
+use rookery::core::{AccountId, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::{Tx, sql};
 
 #[tokio::test]
 async fn a_message_is_sent_charged_delivered_and_reported() {
@@ -356,20 +357,40 @@ async fn a_carriers_work_goes_on_where_a_dead_process_left_it() {
 }
 
 #[tokio::test]
-async fn a_report_on_a_message_that_is_gone_holds_up_no_other() {
+async fn a_report_on_a_deleted_message_is_told_however_long_it_waits() {
     let shop = Shop::new().await;
-    let gone = shop.send(&json!([99_900_000_003_i64])).await;
+    let deleted = shop.send(&json!([99_900_000_003_i64])).await;
     shop.app.settle().await;
     assert_eq!(shop.told(), ["sent"]);
-    assert_eq!(shop.call("DELETE", &format!("/messages/{gone}")).send().await.status, 204);
+    assert_eq!(shop.call("DELETE", &format!("/messages/{deleted}")).send().await.status, 204);
+    let left = async || {
+        let count: Result<i64> = shop
+            .app
+            .store
+            .write(shop.sender.account.id, async |tx: &mut Tx, account: &AccountId| {
+                let rows = sql!(
+                    "SELECT CAST((SELECT count(*) FROM message WHERE account = $1 AND hidden)
+                     + (SELECT count(*) FROM callback c JOIN message m ON m.id = c.message
+                        WHERE m.account = $1 AND m.hidden) AS BIGINT)"
+                );
+                Ok(tx.one(rows, &[account]).await?)
+            })
+            .await;
+        count.expect("a count")
+    };
     // Its last report waits for the account to be resumed, for longer than a deleted message is kept.
     shop.app.store.write(shop.sender.account.id, account::suspend).await.expect("suspended");
     shop.app.pass(Duration::from_hours(48)).await;
+    assert_eq!(left().await, 3, "the message, what was said and what is still to be said");
     shop.app.store.write(shop.sender.account.id, account::resume).await.expect("resumed");
     shop.app.notice_changes().await;
     shop.send(&json!([31_655_500_011_i64])).await;
     shop.app.pass(Duration::from_secs(6)).await;
-    assert_eq!(shop.told(), ["sent", "delivered"], "the other's");
+    let mut told = shop.told();
+    told.sort();
+    assert_eq!(told, ["delivered", "delivered", "sent"], "the other's and the last of the deleted one");
+    shop.app.pass(Duration::from_hours(1)).await;
+    assert_eq!(left().await, 0, "the message goes as soon as all is said, and what was said with it");
 }
 
 #[tokio::test]

@@ -75,6 +75,7 @@ mod smpp_server;
 mod spending;
 mod startup;
 mod statements;
+mod storms;
 mod tidy;
 mod units;
 mod webhooks;
