@@ -1,12 +1,13 @@
 //! `rookery-bench`: what a real server does per second, beside what the machine could do in the same minutes.
 //!
-//! `contacts` and `messages` are the commands for people. `hello` and `probe` are the bare yardsticks; they run as processes of
+//! `contacts`, `messages` and `gateways` are the commands for people. `hello` and `probe` are the bare yardsticks; they run as processes of
 //! their own so that they share nothing with the load generator but the cores, and are hidden because only
 //! these start them.
 
 mod args;
 mod contacts;
 mod cpu;
+mod gateways;
 mod hello;
 mod http;
 mod keeper;
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
         }
         args::Command::Messages(options) => {
             one_thread().and_then(|thread| thread.block_on(messages::run(options)))
+        }
+        args::Command::Gateways(options) => {
+            one_thread().and_then(|thread| thread.block_on(gateways::run(options)))
         }
         args::Command::Hello => hello::run(),
         args::Command::Probe(which) => probe::run(&which),

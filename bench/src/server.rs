@@ -216,7 +216,7 @@ impl<'k> Server<'k> {
         }
     }
 
-    fn id(&self) -> anyhow::Result<u32> {
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
         self.process.get().context("the server is not running")
     }
 

@@ -1,11 +1,12 @@
 //! The `messages` command: a message's whole way through the server, from its acceptance to the signed webhook that
 //! says that it was delivered, on each engine.
 
-mod accounts;
+pub(crate) mod accounts;
+pub(crate) mod journey;
 mod report;
-mod request;
-mod send;
-mod sink;
+pub(crate) mod request;
+pub(crate) mod send;
+pub(crate) mod sink;
 mod stand;
 mod table;
 

@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use super::stand::{Facts, Journey};
+use super::journey::Journey;
+use super::stand::Facts;
 use crate::args::{self, Engine};
 use crate::machine::Machine;
 use crate::stats::{Sample, Summary, float, percent};
 use crate::targets::{self, Judged, judge};
 
 /// Said beside every figure, so that no rate is taken for a comparison that was not made.
-pub(crate) const BESIDE: &str = "The carrier is simulated, in the server's process: no SMPP. Kannel and Jasmin do not run \
-                                 beside it yet; that comes with real carriers.";
+pub(crate) const BESIDE: &str = "The carrier is simulated, in the server's process: no SMPP. `gateways` measures through a real one, beside others.";
 
 /// One thing that is measured once a round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

@@ -5,10 +5,18 @@ use std::fmt::Write as _;
 use crate::load::Target;
 use crate::server::Account;
 
-/// About as long as most texts are: 80 characters, one part.
-const TEXT: &str = "Your parcel is on its way and arrives tomorrow between nine and eleven, the post";
-/// What the number of a message follows in its reference.
-const MARK: &str = "bench-";
+/// What the number of a message follows in its reference and its text.
+pub(crate) const MARK: &str = "bench-";
+
+/// About as long as most texts are: 80 characters, one part. An SMSC knows the message by it.
+pub(crate) fn text(n: u64) -> String {
+    format!("Parcel {MARK}{n:08} is on its way and arrives tomorrow between nine and eleven")
+}
+
+/// Whom a message is for. 73,804,217 and 10^8 have no common divisor: neighbours are far apart, as in life.
+pub(crate) fn recipient(n: u64) -> String {
+    format!("316{:08}", n % 100_000_000 * 73_804_217 % 100_000_000)
+}
 
 /// Writes requests. Accounts take turns.
 pub(crate) struct Requests {
@@ -26,14 +34,14 @@ impl Requests {
     pub(crate) fn write(&self, n: u64, to: &mut String, body: &mut String) {
         let senders = u64::try_from(self.heads.len()).unwrap_or(u64::MAX);
         let turn = usize::try_from(n % senders).unwrap_or_default();
-        // 73,804,217 and 10^8 have no common divisor: neighbours are far apart, as in life.
-        let number = n % 100_000_000 * 73_804_217 % 100_000_000;
         body.clear();
         to.clear();
         to.push_str(&self.heads[turn]);
         let written = write!(
             body,
-            r#"{{"originator":"Bakery","recipients":["316{number:08}"],"body":"{TEXT}","reference":"{MARK}{n}","reportUrl":"{}"}}"#,
+            r#"{{"originator":"Bakery","recipients":["{}"],"body":"{}","reference":"{MARK}{n}","reportUrl":"{}"}}"#,
+            recipient(n),
+            text(n),
             self.report_url
         )
         .and_then(|()| {

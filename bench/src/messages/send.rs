@@ -1,7 +1,7 @@
 //! Two ways of sending: the closed loop, in which each connection waits for its answer before it asks again, and the
 //! open one, in which messages come when they come.
 //!
-//! Any answer that is not 201 fails the run: a fast server that refuses has no figure.
+//! Any answer that does not accept fails the run: a fast server that refuses has no figure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, ensure};
 use tokio::task::JoinSet;
 
-use super::request::Requests;
 use crate::http::Connection;
 use crate::load::Target;
 use crate::stats::{Meter, Sample, Window};
@@ -20,11 +19,16 @@ const OPEN: u32 = 128;
 /// How long an answer may take after the time is up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+pub(crate) type Write = dyn Fn(u64, &mut String, &mut String) + Send + Sync;
+
 /// Where messages go, and which numbers are taken.
 #[derive(Clone)]
 pub(crate) struct Sender {
     pub(crate) target: Target,
-    pub(crate) requests: Arc<Requests>,
+    /// Writes the request for a message in place of what the first text held; the second is a buffer.
+    pub(crate) write: Arc<Write>,
+    /// The status that accepts.
+    pub(crate) accepts: u16,
     /// The number of the next message; all before it were accepted, once nobody sends.
     pub(crate) next: Arc<AtomicU64>,
 }
@@ -103,7 +107,8 @@ where
 
 struct Client {
     connection: Connection,
-    requests: Arc<Requests>,
+    write: Arc<Write>,
+    accepts: u16,
     request: String,
     body: String,
     meter: Meter,
@@ -114,7 +119,8 @@ impl Client {
     async fn open(sender: &Sender, window: Window) -> anyhow::Result<Self> {
         Ok(Self {
             connection: Connection::open(sender.target.address).await?,
-            requests: Arc::clone(&sender.requests),
+            write: Arc::clone(&sender.write),
+            accepts: sender.accepts,
             request: String::with_capacity(1024),
             body: String::with_capacity(512),
             meter: Meter::new(window)?,
@@ -124,12 +130,13 @@ impl Client {
 
     /// Sends a message that was due at this time; says whether the window is open for another.
     async fn send(&mut self, n: u64, due: Instant) -> anyhow::Result<bool> {
-        self.requests.write(n, &mut self.request, &mut self.body);
+        (self.write)(n, &mut self.request, &mut self.body);
         let response = self.connection.exchange(self.request.as_bytes()).await?;
         ensure!(
-            response.status == 201,
-            "POST /messages answered {} instead of 201: {}",
+            response.status == self.accepts,
+            "a message was answered with {} instead of {}: {}",
             response.status,
+            self.accepts,
             response.excerpt()
         );
         let now = Instant::now();

@@ -105,7 +105,8 @@ async fn serve(listener: std::net::TcpListener, seen: &Arc<Mutex<Seen>>) -> anyh
         connections.spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
                 let signed = request.headers().contains_key("messagebird-signature-jwt");
-                lock(&seen).note(request.uri().query().unwrap_or_default(), signed, Instant::now());
+                let query = request.uri().query().unwrap_or_default();
+                lock(&seen).note(query, signed, Instant::now());
                 std::future::ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
             });
             // A caller that goes away is the caller's matter; what it did not tell is missed at the end.

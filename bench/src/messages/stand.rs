@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::accounts::{Accounts, Books};
+use super::journey::{self, Journey};
 use super::request::Requests;
 use super::send::{self, Accepted, Sender};
 use super::sink::{Sink, Tally};
@@ -16,15 +17,13 @@ use crate::keeper::Keeper;
 use crate::memory::Memory;
 use crate::postgres::Cluster;
 use crate::server::Server;
-use crate::stats::{Meter, Sample, Window, float};
+use crate::stats::{Sample, Window, float};
 use crate::yardstick::Yardstick;
 
 /// Contacts in the probe before it is measured.
 const PROBE_ROWS: u64 = 10_000;
 /// Names of the two databases in a cluster.
 const DATABASES: [&str; 2] = ["rookery_messages", "probe_messages"];
-/// Reports that have not come are missing when none has come for this long: some retries lie in it.
-const SILENCE: Duration = Duration::from_secs(40);
 
 pub(crate) struct Stand<'k> {
     pub(crate) engine: Engine,
@@ -36,20 +35,6 @@ pub(crate) struct Stand<'k> {
     /// Started on nothing and asked nothing.
     memory: Memory,
     bytes: u64,
-}
-
-/// Messages from acceptance to their last report.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Journey {
-    pub(crate) messages: u64,
-    /// Acceptance as the client saw it.
-    pub(crate) accepted: Sample,
-    /// From acceptance to the report of delivery; the rate is from the first acceptance to the last such report.
-    pub(crate) delivered: Sample,
-    /// From the last acceptance to the last report.
-    pub(crate) drained_ms: f64,
-    /// What the server's process spent on a message, from its request to its last report.
-    pub(crate) cpu_us_per_message: f64,
 }
 
 /// What is known when the server has stopped.
@@ -83,8 +68,13 @@ impl<'k> Stand<'k> {
         let accounts = Accounts::make(&server, options.accounts).await?;
         let bytes = server.database_bytes(cluster, DATABASES[0]).await?;
         let target = accounts.children.first().context("an account")?.target.clone();
-        let requests = Arc::new(Requests::new(&accounts.children, &sink.url));
-        let sender = Sender { target, requests, next: Arc::new(AtomicU64::new(0)) };
+        let requests = Requests::new(&accounts.children, &sink.url);
+        let sender = Sender {
+            target,
+            write: Arc::new(move |n, to, body| requests.write(n, to, body)),
+            accepts: 201,
+            next: Arc::new(AtomicU64::new(0)),
+        };
         Ok(Self { engine, probe, server, accounts, sender, sink, memory, bytes })
     }
 
@@ -114,51 +104,14 @@ impl<'k> Stand<'k> {
 
     async fn journey(&self, accepted: Accepted, before: Duration) -> anyhow::Result<Journey> {
         self.all_reported().await?;
-        let cpu = self.server.cpu()?.saturating_sub(before);
-        let Accepted { begin, sample, messages } = accepted;
-        let accepts = || messages.iter().map(|(_, at)| *at);
-        let (first, last) = accepts().min().zip(accepts().max()).context("a message")?;
-        let mut meter = Meter::new(Window::since(begin))?;
-        let reported = self.sink.delivered_at(messages.iter().map(|(n, _)| *n));
-        for ((_, accepted), reported) in messages.iter().zip(&reported) {
-            let reported = reported.context("a report that came")?;
-            // Two threads looked at the clock: a report may seem to be there before the answer is.
-            meter.record(*accepted.min(&reported), reported);
-        }
-        let end = reported.into_iter().flatten().max().context("a report")?;
-        let count = u64::try_from(messages.len())?;
-        let per_s = float(count) / (end - first).as_secs_f64().max(1e-6);
-        Ok(Journey {
-            messages: count,
-            accepted: sample,
-            delivered: Sample { per_s, ..meter.sample() },
-            drained_ms: end.saturating_duration_since(last).as_secs_f64() * 1000.0,
-            cpu_us_per_message: cpu.as_secs_f64() * 1e6 / float(count.max(1)),
-        })
+        Journey::of(&accepted, &self.sink, self.server.cpu()?.saturating_sub(before))
     }
 
     /// Waits for both reports on every message.
     async fn all_reported(&self) -> anyhow::Result<()> {
         let expected = self.sender.next.load(Relaxed);
-        let mut last = self.sink.tally();
-        let mut moved = Instant::now();
-        while last.sent < expected || last.delivered < expected {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            let now = self.sink.tally();
-            if now.requests != last.requests {
-                moved = Instant::now();
-            } else if moved.elapsed() > SILENCE {
-                bail!(
-                    "{} reports of delivery and {} of sending are missing of {expected} messages; none came for {} s\n{}",
-                    expected - now.delivered,
-                    expected - now.sent,
-                    SILENCE.as_secs(),
-                    self.server.explain()
-                );
-            }
-            last = now;
-        }
-        Ok(())
+        let told = |tally: &Tally| tally.sent.min(tally.delivered);
+        self.explained(journey::reported(&self.sink, expected, told).await)
     }
 
     /// Stops the server and tells what remains to be told.

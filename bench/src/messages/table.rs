@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::accounts::euros;
+use super::journey::Journey;
 use super::report::{Report, Row, Served, What};
-use super::stand::{Facts, Journey};
+use super::stand::Facts;
 use crate::args::Engine;
 use crate::stats::{Sample, float};
 use crate::table::{machine, thousands, verdicts};
