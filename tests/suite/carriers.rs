@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use store::{Options, Store};
+use store::{Options, Rx, Store, sql};
 
 /// What a part costs, in micro-units.
 const PRICE: i64 = 50_000;
@@ -55,6 +55,18 @@ impl Place {
         books::check(&store).await;
         assert_eq!(unfinished(&store).await, (0, 0), "parts and callbacks that are not finished");
         store.close().await;
+    }
+
+    /// Parts whose carrier has named them, so that it can be asked about them.
+    async fn named(&self) -> i64 {
+        let store = self.store().await;
+        let count: Result<i64, store::Error> = store
+            .read((), async |rx: &mut Rx, (): &()| {
+                rx.one(sql!("SELECT CAST(count(*) AS BIGINT) FROM part WHERE name IS NOT NULL"), &[]).await
+            })
+            .await;
+        store.close().await;
+        count.expect("a count")
     }
 
     /// What the sender has paid, in parts.
@@ -240,6 +252,60 @@ async fn a_late_answer_names_what_waits_for_it() {
     serving.stop();
     assert_eq!(ended(&mut late)["accepted"], json!(2), "each was handed over once");
     place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn npm_smpp_is_asked_about_what_it_does_not_report() {
+    let place = Place::new().await;
+    let (peer, address) = carrier("node-smsc-server");
+    let ids = ["--default", "--set", "answer-ids=hex", "--set", "receipt-ids=decimal"];
+    place.add("npm", address, &[&ids[..], &["--set", "doubt=query", "--set", "query-seconds=1"]].concat());
+    let mut serving = place.serve();
+    let reported = serving.send(&form("31612345601", "Your crate is ready"));
+    let forgotten = serving.send(&form("31612345602,31612345603", "forget"));
+    let lost = serving.send(&form("31612345604", "forget what is lost"));
+    assert_eq!(serving.ends(&reported)[&31_612_345_601], delivered());
+    for (number, state) in serving.ends(&forgotten) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    assert_eq!(serving.ends(&lost)[&31_612_345_604], ("delivery_failed".into(), json!(27)));
+    serving.stop();
+    drop(peer);
+    place.check().await;
+    assert_eq!(place.paid().await, 4, "the carrier took them all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_receipt_tells_is_asked_whoever_is_left_to_ask() {
+    let place = Place::new().await;
+    let errors = ["--errors", "no-receipt=100%,undelivered=30%", "--ids", "hex", "--seed", "5"];
+    let (mut silent, address) = smsc(&errors);
+    let ids = ["--default", "--set", "answer-ids=hex", "--set", "receipt-ids=decimal", "--window", "3"];
+    place.add("silent", address, &[&ids[..], &["--set", "doubt=query", "--set", "query-seconds=2"]].concat());
+    let numbers: Vec<String> = (0..40).map(|n| (31_612_340_000_i64 + n).to_string()).collect();
+    let mut serving = place.serve();
+    let id = serving.send(&form(&numbers.join(","), "Your crate is ready"));
+    // It dies when all were taken and none was asked about, or some; the next one asks.
+    let begun = Instant::now();
+    while place.named().await < 40 {
+        assert!(begun.elapsed() < WITHIN, "{}", serving.server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    serving.server.signal("KILL");
+    serving.server.wait();
+    let mut serving = place.serve();
+    let mut states: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, (status, code)) in serving.ends(&id) {
+        assert!(code == if status == "delivered" { Value::Null } else { json!(27) }, "{status} {code}");
+        *states.entry(status).or_default() += 1;
+    }
+    assert!(states["delivered"] > 15 && states["delivery_failed"] > 3, "{states:?}");
+    serving.stop();
+    let counted = ended(&mut silent);
+    assert_eq!((&counted["accepted"], &counted["delivered"]), (&json!(40), &json!(0)), "{counted}");
+    assert!(counted["queries"].as_i64() >= Some(40), "{counted}");
+    place.check().await;
+    assert_eq!(place.paid().await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]

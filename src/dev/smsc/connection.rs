@@ -42,7 +42,12 @@ pub(super) async fn serve(hub: Arc<Hub>, mut stream: TcpStream, mut stop: watch:
     // Without it, an answer to a window that is not full waits for the other side's acknowledgement.
     let _ = stream.set_nodelay(true);
     let (mut bell, mut scissors) = (hub.bell(), hub.scissors());
-    let options = Options { window: hub.options.window, inbound: 100_000, ..Options::default() };
+    let options = Options {
+        window: hub.options.window,
+        inbound: 100_000,
+        takes_queries: true,
+        ..Options::default()
+    };
     let session = Session::smsc(options, hub.now());
     let owed = VecDeque::new();
     let mut connection =
@@ -169,7 +174,16 @@ impl Connection {
                     hub.back(&self.system_id, in_doubt.into_iter(), now);
                 }
             }
-            Event::Bound { .. } | Event::Malformed { .. } | Event::Received { .. } => {}
+            Event::QueryRequested { handle, query } => {
+                match hub.queried(&query, now) {
+                    Ok(queried) => self.session.tell(handle, &queried),
+                    Err(status) => self.session.refuse(handle, status),
+                };
+            }
+            Event::Bound { .. }
+            | Event::Malformed { .. }
+            | Event::Received { .. }
+            | Event::Queried { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use crate::core::smpp_carrier::SmppSettings;
 use crate::run::Stopped;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use smpp::session::{Answer, Bind, BindKind, End, Event, Handle, Options, Session};
+use smpp::session::{Answer, Bind, BindKind, End, Event, Handle, Options, Query, QueryAnswer, Session};
 use smpp::short_message::ShortMessage;
 use smpp::status::Status;
 use std::io;
@@ -38,6 +38,8 @@ const BUFFER: usize = 64 * 1024;
 pub enum Command {
     /// Sends a part.
     Submit(PartId, Box<ShortMessage>),
+    /// Asks what became of a part.
+    Query(PartId, Box<Query>),
     /// Acknowledges what the carrier delivered: it is stored, or is to come again.
     Acknowledge(Handle, bool),
 }
@@ -59,6 +61,8 @@ pub enum Note {
     Overdue(PartId),
     /// One that was not answered in time was answered after all.
     Late(PartId, Answer),
+    /// What came of the question about a part.
+    Told(PartId, QueryAnswer),
     /// The carrier delivers something and waits for its acknowledgement.
     Delivered(usize, Handle, Box<ShortMessage>),
 }
@@ -123,6 +127,11 @@ pub(super) async fn run(way: Way, mut ears: Ears, mut stopped: Stopped) {
                 command = ears.commands.recv() => match command {
                     Some(Command::Submit(part, _)) => {
                         if ears.notes.send(Note::Unsent(part)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(Command::Query(part, _)) => {
+                        if ears.notes.send(Note::Told(part, QueryAnswer::Nothing)).await.is_err() {
                             return;
                         }
                     }
@@ -191,12 +200,13 @@ impl Conversation {
                 Event::Answered { token, answer, is_late: false } => Note::Answered(token, answer),
                 Event::Answered { token, answer, is_late: true } => Note::Late(token, answer),
                 Event::Overdue { token } => Note::Overdue(token),
+                Event::Queried { token, answer } => Note::Told(token, answer),
                 Event::Received { handle, message, .. } => Note::Delivered(number, handle, message),
                 Event::Malformed { command, status } => {
                     tracing::warn!(carrier = %self.carrier, command, %status, "what a carrier sent cannot be read");
                     continue;
                 }
-                Event::BindRequested(_) => continue,
+                Event::BindRequested(_) | Event::QueryRequested { .. } => continue,
                 Event::Ended { reason, in_doubt } => {
                     self.ended = Some(reason);
                     Note::Down(number, in_doubt)
@@ -213,6 +223,10 @@ impl Conversation {
                 Err(smpp::session::NotSent::Unwritable(_)) => Some(Note::Unwritable(part)),
                 Err(_) => Some(Note::Unsent(part)),
             },
+            Command::Query(part, query) => {
+                let asked = self.session.query(part, &query, now);
+                asked.is_err().then_some(Note::Told(part, QueryAnswer::Nothing))
+            }
             Command::Acknowledge(handle, true) => {
                 self.session.accept(handle, "");
                 None

@@ -216,7 +216,11 @@ impl Driver {
                     return true;
                 }
                 // An answer that comes late is of a message that is told again.
-                Event::Answered { .. } | Event::Malformed { .. } | Event::Bound { .. } => {}
+                Event::Answered { .. }
+                | Event::Malformed { .. }
+                | Event::Bound { .. }
+                | Event::Queried { .. }
+                | Event::QueryRequested { .. } => {}
             }
         }
         false
