@@ -44,12 +44,7 @@ pub struct Question {
 
 impl FromRow for Question {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
-        Ok(Question {
-            part: row.next()?,
-            name: row.next()?,
-            reference: row.next()?,
-            originator: row.next()?,
-        })
+        Ok(Question { part: row.next()?, name: row.next()?, reference: row.next()?, originator: row.next()? })
     }
 }
 

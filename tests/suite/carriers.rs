@@ -1,5 +1,6 @@
 //! Carriers over SMPP, end to end: a real server, real sockets, and an SMSC of another program's on the other side.
 
+use crate::support::authority::Authority;
 use crate::support::books;
 use crate::support::database::Home;
 use crate::support::http::Client;
@@ -9,8 +10,14 @@ use crate::support::smsc::{WITHIN, carrier, ended, smsc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Options, Rx, Store, sql};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 /// What a part costs, in micro-units.
 const PRICE: i64 = 50_000;
@@ -41,6 +48,15 @@ impl Place {
 
     fn serve(&self) -> Serving<'_> {
         let server = Server::start(&self.home);
+        let client = Client::new(server.address());
+        Serving { place: self, server, client }
+    }
+
+    /// Serves where the system trusts this authority.
+    fn serve_trusting(&self, authority: &Authority) -> Serving<'_> {
+        let mut command = rookery(&self.home);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--no-rate-limit"]);
+        let server = Server::serving(command.env("SSL_CERT_FILE", authority.file()), 1);
         let client = Client::new(server.address());
         Serving { place: self, server, client }
     }
@@ -154,6 +170,35 @@ fn form(recipients: &str, body: &str) -> String {
         .finish()
 }
 
+/// Puts TLS in front of a carrier that has none.
+async fn encrypted(authority: &Authority, carrier: SocketAddr) -> SocketAddr {
+    authority.sign();
+    let [_, certificate, _, key] = authority.options();
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(certificate).expect("a file").map(|each| each.expect("PEM")).collect();
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a certificate");
+    let tls = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                let Ok(mut near) = tls.accept(near).await else { return };
+                let mut far = TcpStream::connect(carrier).await.expect("the carrier listens");
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
 fn delivered() -> (String, Value) {
     ("delivered".into(), Value::Null)
 }
@@ -188,6 +233,54 @@ async fn npm_smpp_carries_every_kind_of_message() {
     drop(peer);
     place.check().await;
     assert_eq!(place.paid().await, parts.iter().sum::<i64>(), "what was refused costs nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_over_tls_is_known_by_its_certificate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let place = Place::new().await;
+    let (peer, plain) = carrier("node-smsc-server");
+    let address = encrypted(&authority, plain).await;
+    let known = ["--default", "--tls", "--set", "tls-name=localhost", "--set", "answer-ids=hex"];
+    place.add("known", address, &[&known[..], &["--set", "receipt-ids=decimal"]].concat());
+    place.add("stranger", address, &["--tls", "--set", "tls-name=smsc.example.com"]);
+    let mut serving = place.serve_trusting(&authority);
+    let long = "Ein langer Satz mit Umlauten: ä ö ü. ".repeat(12);
+    let id = serving.send(&form("31612345601,31612345602", &long));
+    for (number, state) in serving.ends(&id) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    serving.logs("a carrier cannot be reached; trying again carrier=stranger", 1);
+    assert!(!serving.server.log().contains("bound carrier=stranger"), "{}", serving.server.log());
+    serving.stop();
+    drop(peer);
+    place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_of_binds_carry_long_messages_in_every_way() {
+    let place = Place::new().await;
+    let (mut smsc, address) = smsc(&[]);
+    let ways = [("udh16", "3161"), ("sar", "3162"), ("payload", "3163")];
+    for (long, prefix) in ways {
+        // Receipts go to whoever has the name of who sent.
+        let (way, own) = (format!("long={long}"), format!("system-id={long}"));
+        let args = ["--binds", "2", "--set", "mode=tx-rx", "--set", &way, "--set", &own];
+        place.add(long, address, &args);
+        run(&place.home, &["route", "add", prefix, long]).ok();
+    }
+    let mut serving = place.serve();
+    let text = "Your crate is ready, all of it. ".repeat(14);
+    let id = serving.send(&form("31612345601,31622345601,31632345601", &text));
+    for (number, state) in serving.ends(&id) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    serving.stop();
+    let counted = ended(&mut smsc);
+    assert_eq!((&counted["binds"], &counted["accepted"]), (&json!(12), &json!(7)), "{counted}");
+    place.check().await;
+    assert_eq!(place.paid().await, 9, "whole or in parts, it costs the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]

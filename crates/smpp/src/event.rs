@@ -1,7 +1,7 @@
 //! What happens on a session, and why something does not.
 
-use crate::session::Bind;
 use crate::query::{Query, QueryAnswer};
+use crate::session::Bind;
 #[cfg(doc)]
 use crate::session::Session;
 use crate::short_message::{ShortMessage, Unwritable};

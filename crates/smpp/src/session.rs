@@ -2,7 +2,7 @@
 //! server), in either role, without any input or output of its own.
 //!
 //! Octets that arrived, the time and commands go in; octets to write, events and the next deadline come out. TCP, tests
-//! and simulation drive the same code. The README of this crate has a driver in thirty lines.
+//! and simulation drive the same code. The README of this crate has a driver in twenty lines.
 //!
 //! What holds at all times:
 //!

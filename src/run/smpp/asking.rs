@@ -65,7 +65,7 @@ impl Asking {
             return 0;
         }
         self.is_next = !self.is_next;
-        most.min((room + usize::from(self.is_next)) / 2)
+        most.min(room / 2 + usize::from(self.is_next && room % 2 == 1))
     }
 
     /// The next question, which leaves over a link.

@@ -203,7 +203,8 @@ fn word(status: Status) -> &'static str {
 /// What holds at the end.
 pub async fn check_end(store: &Store, truth: &Truth, smscs: &[Smsc], dice: &mut Dice) -> Found {
     type Row = (i64, Status, Option<Reason>, i64, i64, Option<CarrierId>);
-    let asked = |carrier| smscs.iter().any(|it| Some(it.carrier.id) == carrier && it.settings.asks_after.is_some());
+    let asked =
+        |carrier| smscs.iter().any(|it| Some(it.carrier.id) == carrier && it.settings.asks_after.is_some());
     let fate = |reference: &str| smscs.iter().find_map(|smsc| smsc.fate(reference));
     check(store, truth).await?;
     let (parts, packed, open): (i64, i64, i64) = ask(store, async |tx: &mut Tx, (): &()| {

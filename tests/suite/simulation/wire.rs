@@ -45,14 +45,7 @@ pub fn key(message: &ShortMessage) -> Key {
 impl Smsc {
     pub fn new(carrier: Carrier, settings: SmppSettings) -> Self {
         let doubt = settings.doubt;
-        Smsc {
-            carrier,
-            settings,
-            doubt,
-            unreachable_until: 0,
-            reports: Vec::new(),
-            fates: BTreeMap::new(),
-        }
+        Smsc { carrier, settings, doubt, unreachable_until: 0, reports: Vec::new(), fates: BTreeMap::new() }
     }
 
     /// Whether a receipt is still to be brought by this time.
@@ -76,7 +69,7 @@ impl Smsc {
         let states = [MessageState::Delivered; 4];
         let others = [MessageState::Undeliverable, MessageState::Expired, MessageState::Rejected];
         let state = if dice.one_in(4) { dice.pick(&others) } else { dice.pick(&states) };
-        if dice.strikes(Fault::ReceiptNever, 12) {
+        if dice.strikes(Fault::ReceiptNever, 6) {
             let ends = at + dice.millis(20, 30_000);
             self.fates.insert(reference.clone(), (message.source.clone(), state, ends));
             return (Said::Taken(reference), at);
@@ -116,10 +109,10 @@ impl Smsc {
         if self.settings.asks_after.is_none() || *source != query.source {
             return Err(format!("{} is asked {query:?} against its settings", self.carrier.name));
         }
-        if dice.strikes(Fault::QueryRefused, 4) {
+        if dice.strikes(Fault::QueryRefused, 3) {
             return Ok(Err(Status::QUERY_FAILED));
         }
-        if dice.strikes(Fault::QueryThrottled, 4) {
+        if dice.strikes(Fault::QueryThrottled, 3) {
             return Ok(Err(Status::THROTTLED));
         }
         let state = if *ends <= now { *state } else { MessageState::Enroute };
@@ -229,7 +222,7 @@ impl Wire {
                 }
                 Event::QueryRequested { handle, query } => match smsc.tell(&query, dice, now) {
                     Err(wrong) => _ = truth.wrong.get_or_insert(wrong),
-                    Ok(_) if dice.strikes(Fault::QueryUnanswered, 4) => {}
+                    Ok(_) if dice.strikes(Fault::QueryUnanswered, 2) => {}
                     Ok(said) => {
                         dice.note(format!("  {} tells {said:?}", smsc.carrier.name));
                         self.asked.push((now + dice.millis(0, 400), handle, said));

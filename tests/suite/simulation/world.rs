@@ -113,7 +113,7 @@ impl World {
                 Plant::ResendAlways | Plant::SendBeforeRecord => Doubt::Fail,
                 _ => dice.pick(Doubt::ALL),
             };
-            if dice.one_in(2) {
+            if !dice.one_in(4) {
                 settings.set("doubt", "query");
                 settings.set("query-else", doubt.name());
                 settings.set("query-seconds", dice.pick(&["1", "3"]));

@@ -75,7 +75,10 @@ fn what_is_said_otherwise_is_told_as_it_is() {
     let [Event::Queried { answer: QueryAnswer::Known(known), .. }] = &drain(&mut client)[..] else {
         panic!("not known")
     };
-    assert_eq!((known.state, known.done, known.error), (MessageState::Delivered, Some(Moment::Unreadable), 0));
+    assert_eq!(
+        (known.state, known.done, known.error),
+        (MessageState::Delivered, Some(Moment::Unreadable), 0)
+    );
 }
 
 #[test]
