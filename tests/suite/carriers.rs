@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Options, Rx, Store, sql};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -171,7 +172,7 @@ fn form(recipients: &str, body: &str) -> String {
 }
 
 /// Puts TLS in front of a carrier that has none.
-async fn encrypted(authority: &Authority, carrier: SocketAddr) -> SocketAddr {
+async fn encrypted(authority: &Authority, carrier: SocketAddr) -> (SocketAddr, JoinSet<()>) {
     authority.sign();
     let [_, certificate, _, key] = authority.options();
     let chain: Vec<_> =
@@ -186,17 +187,19 @@ async fn encrypted(authority: &Authority, carrier: SocketAddr) -> SocketAddr {
     let tls = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
         while let Ok((near, _)) = listener.accept().await {
             let tls = tls.clone();
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 let Ok(mut near) = tls.accept(near).await else { return };
                 let mut far = TcpStream::connect(carrier).await.expect("the carrier listens");
                 let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
             });
         }
     });
-    address
+    (address, serving)
 }
 
 fn delivered() -> (String, Value) {
@@ -241,7 +244,7 @@ async fn a_carrier_over_tls_is_known_by_its_certificate() {
     let authority = Authority::new(folder.path());
     let place = Place::new().await;
     let (peer, plain) = carrier("node-smsc-server");
-    let address = encrypted(&authority, plain).await;
+    let (address, _serving) = encrypted(&authority, plain).await;
     let known = ["--default", "--tls", "--set", "tls-name=localhost", "--set", "answer-ids=hex"];
     place.add("known", address, &[&known[..], &["--set", "receipt-ids=decimal"]].concat());
     place.add("stranger", address, &["--tls", "--set", "tls-name=smsc.example.com"]);

@@ -1,7 +1,5 @@
 //! The limits of a session.
 
-#[cfg(doc)]
-use crate::event::Event;
 use std::time::Duration;
 
 /// The limits of a session.

@@ -113,12 +113,12 @@ impl World {
                 Plant::ResendAlways | Plant::SendBeforeRecord => Doubt::Fail,
                 _ => dice.pick(Doubt::ALL),
             };
-            if !dice.one_in(4) {
+            if dice.one_in(4) {
+                settings.set("doubt", doubt.name());
+            } else {
                 settings.set("doubt", "query");
                 settings.set("query-else", doubt.name());
                 settings.set("query-seconds", dice.pick(&["1", "3"]));
-            } else {
-                settings.set("doubt", doubt.name());
             }
             settings.set("window", dice.pick(&["1", "2", "5"]));
             settings.set("binds", dice.pick(&["1", "1", "2"]));
@@ -436,7 +436,7 @@ impl World {
             let quiet = self.nodes.iter().all(Node::is_quiet);
             let now = self.now();
             let owes = self.smscs.iter().any(|smsc| smsc.owes(now + 300_000_000));
-            if quiet && !owes && !waiting.parts && !waiting.asked && !waiting.callbacks && !waiting.later {
+            if quiet && !owes && !waiting.parts && !waiting.callbacks && !waiting.later {
                 return Ok(());
             }
             last = format!("is quiet: {quiet}, carriers owe receipts: {owes}, {waiting:?}");
@@ -471,8 +471,7 @@ async fn record(store: &Store, calls: Calls) -> Result<()> {
 #[derive(Debug)]
 struct Waiting {
     parts: bool,
-    /// Parts that are to be asked about.
-    asked: bool,
+    /// What has its hour: messages for later, and parts that are to be asked about.
     later: bool,
     callbacks: bool,
 }
@@ -494,5 +493,5 @@ async fn waiting(store: &Store) -> Waiting {
         })
         .await;
     let (parts, asked, later, callbacks) = counts.expect("the counts");
-    Waiting { parts: parts > 0, asked: asked > 0, later: later > 0, callbacks: callbacks > 0 }
+    Waiting { parts: parts > 0, later: asked + later > 0, callbacks: callbacks > 0 }
 }
