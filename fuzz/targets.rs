@@ -4,8 +4,8 @@
 use smpp::concatenation::{self, Part};
 use smpp::encoding::{Coding, Content, DefaultAlphabet};
 use smpp::receipt::{self, IdForm, Receipt};
-use smpp::session::{Bind, BindKind, Event, Options, Session};
-use smpp::short_message::{EsmClass, ShortMessage};
+use smpp::session::{Bind, BindKind, Event, Options, Queried, Query, Session};
+use smpp::short_message::{Address, EsmClass, MessageState, ShortMessage};
 use smpp::status::Status;
 
 /// A target: a function of whatever there is.
@@ -20,7 +20,7 @@ const DEFAULTS: [DefaultAlphabet; 4] =
 /// A peer that says anything: the first octet chooses the role and how the rest is cut.
 pub(crate) fn session(input: &[u8]) {
     let Some((choice, octets)) = input.split_first() else { return };
-    let options = Options { window: 4, inbound: 4, ..Options::default() };
+    let options = Options { window: 4, inbound: 4, takes_queries: true, ..Options::default() };
     let mut session: Session<u8> = if choice & 1 == 0 {
         let mut session = Session::esme(options, 0);
         let sent = session.bind(&Bind::new(BindKind::Transceiver, "rookery", "secret"), 0);
@@ -71,11 +71,20 @@ fn settle(session: &mut Session<u8>, now: i64) {
                 };
                 assert!(is_answered || session.is_ended());
             }
+            Event::QueryRequested { handle, query } => {
+                assert!(!session.accept(handle, "1"));
+                let queried = Queried { id: query.id, done: None, state: MessageState::Enroute, error: 0 };
+                assert!(session.tell(handle, &queried) || session.is_ended());
+            }
             _ => {}
         }
     }
+    let query = Query { id: "1".to_owned(), source: Address::default() };
+    if session.free() > 2 {
+        let _ = session.query(1, &query, now);
+    }
     let message = ShortMessage { octets: b"Hello".to_vec(), ..ShortMessage::default() };
-    while session.free() > 0 && session.in_flight() < 2 {
+    while session.free() > 0 && session.in_flight() < 3 {
         let sent = session.submit(0, &message, now).or_else(|_| session.deliver(0, &message, now));
         assert!(sent.is_ok());
     }

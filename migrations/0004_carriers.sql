@@ -27,6 +27,11 @@ ALTER TABLE route ADD COLUMN weight BIGINT NOT NULL DEFAULT 1;
 -- How often it was handed over again after nobody knew whether its carrier has it.
 ALTER TABLE part ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0;
 
+-- Of carriers that are asked: what the carrier called it in its answer, and when it is asked next what became of it.
+ALTER TABLE part ADD COLUMN name TEXT;
+ALTER TABLE part ADD COLUMN ask BIGINT;
+CREATE INDEX part_to_ask ON part (carrier, ask) WHERE ask IS NOT NULL;
+
 -- Global: receipts that came before the answer that names their part.
 CREATE TABLE early (
     carrier BIGINT NOT NULL,

@@ -14,7 +14,9 @@ pub(super) enum CarrierCommand {
     /// Add a carrier
     ///
     /// Settings that have no option of their own are given as --set NAME=VALUE; docs/carriers.md and
-    /// docs/carriers-http.md list them.
+    /// docs/carriers-http.md list them. doubt=resend, fail, wait or query says what becomes of a message
+    /// of which nobody knows whether the carrier has it; query, over SMPP, also asks about messages that
+    /// it has taken and not reported on for query-seconds.
     #[command(verbatim_doc_comment)]
     Add(Box<New>),
     /// List the carriers

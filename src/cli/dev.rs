@@ -29,12 +29,13 @@ const EXAMPLES: &str = "Examples:
 
 Anyone may bind, in all three ways. Receipts go to any bind of the same system id that
 receives, with their parameters and as text; what is not acknowledged is brought again.
+Who asks by query_sm, with id and source, is told what became of the latest 200,000 messages.
 
 Errors, each a share of all submissions:
   throttled    answered with ESME_RTHROTTLED
   refused      answered with ESME_RSUBMITFAIL
   undelivered  the receipt says UNDELIV, error 027
-  no-receipt   no receipt ever comes
+  no-receipt   no receipt ever comes; query_sm tells
   twice        the receipt comes twice
   early        the receipt comes before the answer
 
@@ -201,6 +202,7 @@ fn document(figures: Figures, per_second: u64) -> serde_json::Value {
         "accepted": figures.accepted,
         "throttled": figures.throttled,
         "refused": figures.refused,
+        "queries": figures.queries,
         "cut": figures.cut,
         "delivered": figures.delivered,
         "returned": figures.returned,

@@ -51,6 +51,7 @@ pub mod password;
 pub mod person;
 pub mod phone;
 pub mod price_list;
+pub mod query;
 pub mod rate;
 pub mod reach;
 pub mod receipt;

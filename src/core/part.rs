@@ -11,6 +11,7 @@ use super::ledger::{Charge, Settlement};
 use super::message::{Coding, Format, MessageId, Reason, Status};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
+use super::query::Askable;
 use super::receipt::{self, Outcome};
 use super::route::{self, Way};
 use super::smpp_carrier::Doubt;
@@ -28,7 +29,7 @@ pub const BATCH: usize = 128;
 /// The number of a part that is a whole message of several: its carrier gets it in one piece.
 pub const WHOLE: i64 = 0;
 /// A receipt may come this much later than the validity that was asked for.
-const GRACE_US: i64 = 600 * 1_000_000;
+pub(super) const GRACE_US: i64 = 600 * 1_000_000;
 /// What a removed carrier was given may still be answered for so long.
 const ANSWERS_WITHIN_US: i64 = 60 * 1_000_000;
 /// The mark of a part that waits for its account to be resumed.
@@ -177,7 +178,7 @@ fn lost() -> Error {
     Error::Unavailable("another process works on this lane".into())
 }
 
-async fn on_shift(tx: &mut Tx, shift: &Shift) -> Result<()> {
+pub(super) async fn on_shift(tx: &mut Tx, shift: &Shift) -> Result<()> {
     if lease::take(tx, &(lane(shift.carrier), shift.holder)).await? { Ok(()) } else { Err(lost()) }
 }
 
@@ -290,6 +291,8 @@ pub async fn take_back(tx: &mut Tx, shift: &Shift) -> Result<bool> {
 pub enum Answer {
     /// It has it, and will report under this reference.
     Accepted(String),
+    /// The same, and it can be asked what became of it.
+    Askable(String, Askable),
     /// It does not take it.
     Refused {
         /// Why.
@@ -299,6 +302,11 @@ pub enum Answer {
     },
 }
 
+/// The reference of a part to which its carrier gives none, or one that it has given before.
+pub fn own_reference(part: PartId) -> String {
+    format!("-{part}")
+}
+
 /// Records what a carrier said: what it accepted is paid, what it refused is released.
 pub async fn answered(tx: &mut Tx, (shift, answers): &(Shift, Vec<(Part, Answer)>)) -> Result<()> {
     on_shift(tx, shift).await?;
@@ -306,36 +314,46 @@ pub async fn answered(tx: &mut Tx, (shift, answers): &(Shift, Vec<(Part, Answer)
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     for (part, answer) in answers {
         match answer {
-            Answer::Accepted(reference) => accepted.push((part, reference)),
+            Answer::Accepted(reference) => accepted.push((part, reference, None)),
+            Answer::Askable(reference, askable) => accepted.push((part, reference, Some(askable))),
             Answer::Refused { reason, error } => {
                 refused.push((part, Outcome { status: Status::Failed, reason: *reason, error: *error }));
             }
         }
     }
     // A carrier that gives a name twice would else stop all that it has answered beside it.
-    let named: Vec<((&Part, &String), String)> =
-        accepted.iter().map(|(part, reference)| ((*part, *reference), format!("-{}", part.id))).collect();
+    let now: Timestamp = tx.now();
+    let named: Vec<_> = accepted
+        .iter()
+        .map(|(part, reference, askable)| {
+            let asked = askable.map(|askable| (askable.name.clone(), askable.first(part, now))).unzip();
+            (*part, *reference, own_reference(part.id), asked)
+        })
+        .collect();
     // All tenants: a part is found by its carrier and its id.
     let firsts = tx
         .exec_each(
             sql!(
                 "UPDATE part SET expires = expires + $4, reference = CASE WHEN EXISTS (SELECT 1 FROM part o
-                     WHERE o.carrier = $1 AND o.reference = CAST($3 AS TEXT)) THEN CAST($5 AS TEXT) ELSE CAST($3 AS TEXT) END
+                     WHERE o.carrier = $1 AND o.reference = CAST($3 AS TEXT)) THEN CAST($5 AS TEXT) ELSE CAST($3 AS TEXT) END,
+                     name = $6, ask = $7
                  WHERE carrier = $1 AND id = $2 AND marked > 0 AND reference IS NULL"
             ),
             &named,
-            |((part, reference), own)| [&shift.carrier, &part.id, *reference, &GRACE_US, own],
+            |(part, reference, own, (name, ask))| {
+                [&shift.carrier, &part.id, *reference, &GRACE_US, own, name, ask]
+            },
         )
         .await?;
     let sent = Outcome { status: Status::Sent, reason: Reason::Pending, error: None };
-    for ((part, _), _) in accepted.iter().zip(firsts).filter(|(_, first)| *first == 1) {
+    for ((part, ..), _) in accepted.iter().zip(firsts).filter(|(_, first)| *first == 1) {
         money.settle(part.charge());
         if part.number <= 1 {
             receipt::report(tx, part, sent).await?;
         }
     }
     receipt::finish(tx, shift.carrier, &refused, &mut money).await?;
-    let references: Vec<&String> = accepted.iter().map(|(_, reference)| *reference).collect();
+    let references: Vec<&String> = accepted.iter().map(|(_, reference, _)| *reference).collect();
     receipt::catch_up(tx, shift.carrier, &references, &mut money).await?;
     money.apply(tx).await
 }

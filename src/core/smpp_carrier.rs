@@ -45,6 +45,8 @@ pub(super) const NAMES: &[&str] = &[
     "receipt-ids",
     "unmarked-receipts",
     "doubt",
+    "query-else",
+    "query-seconds",
     "service-type",
 ];
 
@@ -91,7 +93,12 @@ pub struct SmppSettings {
     pub unmarked_receipts: bool,
     /// What becomes of what is in doubt.
     pub doubt: Doubt,
+    /// Parts that it has named and not reported on for so long are asked about; none if it is not asked (SMPP 3.4, 4.8).
+    pub asks_after: Option<Duration>,
 }
+
+/// What `doubt` says of a carrier that is asked.
+const QUERY: &str = "query";
 
 fn word<T: Copy>(
     settings: &Settings,
@@ -146,7 +153,14 @@ impl SmppSettings {
         let flag = |name: &'static str| settings.read::<bool>(name).map(|on| on.unwrap_or(false));
         let host = settings.needed("host")?;
         let tls_name = settings.text("tls-name").unwrap_or(&host).to_owned();
-        let doubt = Doubt::ALL.iter().map(|doubt| (doubt.name(), *doubt)).collect::<Vec<_>>();
+        let doubts = Doubt::ALL.iter().map(|doubt| (doubt.name(), *doubt)).collect::<Vec<_>>();
+        // What has no name yet cannot be asked about.
+        let nameless = word(settings, "query-else", &doubts)?;
+        let asks_after = number("query-seconds", 1, 172_800, 3_600)?;
+        let (doubt, asks_after) = match settings.text("doubt") {
+            Some(QUERY) => (nameless, Some(Duration::from_secs(asks_after.unsigned_abs()))),
+            _ => (word(settings, "doubt", &doubts)?, None),
+        };
         Ok(SmppSettings {
             port: u16::try_from(number("port", 1, 65_535, 2_775)?).unwrap_or(2_775),
             tls: flag("tls")?.then_some(tls_name),
@@ -168,7 +182,8 @@ impl SmppSettings {
             answer_ids: word(settings, "answer-ids", ID_FORMS)?.unwrap_or_default(),
             receipt_ids: word(settings, "receipt-ids", ID_FORMS)?.unwrap_or_default(),
             unmarked_receipts: flag("unmarked-receipts")?,
-            doubt: word(settings, "doubt", &doubt)?.unwrap_or(Doubt::Resend),
+            doubt: doubt.unwrap_or(Doubt::Resend),
+            asks_after,
             host,
         })
     }
@@ -205,10 +220,20 @@ mod tests {
             ("long", "carrier pigeon"),
             ("source-ton", "256"),
             ("doubt", "forget"),
+            ("query-else", "query"),
+            ("query-seconds", "0"),
             ("tls", "yes"),
         ] {
             assert_eq!(with(&[(name, value)]).expect_err(value).field, name);
         }
+        let asked = |pairs: &[(&str, &str)]| {
+            let settings = with(pairs).expect("settings");
+            (settings.doubt, settings.asks_after.map(|after| after.as_secs()))
+        };
+        assert_eq!(asked(&[("query-seconds", "60")]), (Doubt::Resend, None), "nobody said that it is asked");
+        assert_eq!(asked(&[("doubt", "query")]), (Doubt::Resend, Some(3_600)));
+        let both = [("doubt", "query"), ("query-else", "wait"), ("query-seconds", "60")];
+        assert_eq!(asked(&both), (Doubt::Wait, Some(60)));
         assert_eq!(with(&[("widnow", "1")]).expect_err("a typing error").field, "setting");
         assert_eq!(SmppSettings::read(&Settings::default()).expect_err("nothing").field, "host");
     }

@@ -1,5 +1,6 @@
 //! Carriers over SMPP, end to end: a real server, real sockets, and an SMSC of another program's on the other side.
 
+use crate::support::authority::Authority;
 use crate::support::books;
 use crate::support::database::Home;
 use crate::support::http::Client;
@@ -9,8 +10,15 @@ use crate::support::smsc::{WITHIN, carrier, ended, smsc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Options, Store};
+use store::{Options, Rx, Store, sql};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 /// What a part costs, in micro-units.
 const PRICE: i64 = 50_000;
@@ -45,6 +53,15 @@ impl Place {
         Serving { place: self, server, client }
     }
 
+    /// Serves where the system trusts this authority.
+    fn serve_trusting(&self, authority: &Authority) -> Serving<'_> {
+        let mut command = rookery(&self.home);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--no-rate-limit"]);
+        let server = Server::serving(command.env("SSL_CERT_FILE", authority.file()), 1);
+        let client = Client::new(server.address());
+        Serving { place: self, server, client }
+    }
+
     async fn store(&self) -> Store {
         Store::open(self.home.url(), Options::default()).await.expect("the database")
     }
@@ -55,6 +72,18 @@ impl Place {
         books::check(&store).await;
         assert_eq!(unfinished(&store).await, (0, 0), "parts and callbacks that are not finished");
         store.close().await;
+    }
+
+    /// Parts whose carrier has named them, so that it can be asked about them.
+    async fn named(&self) -> i64 {
+        let store = self.store().await;
+        let count: Result<i64, store::Error> = store
+            .read((), async |rx: &mut Rx, (): &()| {
+                rx.one(sql!("SELECT CAST(count(*) AS BIGINT) FROM part WHERE name IS NOT NULL"), &[]).await
+            })
+            .await;
+        store.close().await;
+        count.expect("a count")
     }
 
     /// What the sender has paid, in parts.
@@ -142,6 +171,37 @@ fn form(recipients: &str, body: &str) -> String {
         .finish()
 }
 
+/// Puts TLS in front of a carrier that has none.
+async fn encrypted(authority: &Authority, carrier: SocketAddr) -> (SocketAddr, JoinSet<()>) {
+    authority.sign();
+    let [_, certificate, _, key] = authority.options();
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(certificate).expect("a file").map(|each| each.expect("PEM")).collect();
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a certificate");
+    let tls = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            let tls = tls.clone();
+            connections.spawn(async move {
+                let Ok(mut near) = tls.accept(near).await else { return };
+                let mut far = TcpStream::connect(carrier).await.expect("the carrier listens");
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (address, serving)
+}
+
 fn delivered() -> (String, Value) {
     ("delivered".into(), Value::Null)
 }
@@ -176,6 +236,54 @@ async fn npm_smpp_carries_every_kind_of_message() {
     drop(peer);
     place.check().await;
     assert_eq!(place.paid().await, parts.iter().sum::<i64>(), "what was refused costs nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_over_tls_is_known_by_its_certificate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let place = Place::new().await;
+    let (peer, plain) = carrier("node-smsc-server");
+    let (address, _serving) = encrypted(&authority, plain).await;
+    let known = ["--default", "--tls", "--set", "tls-name=localhost", "--set", "answer-ids=hex"];
+    place.add("known", address, &[&known[..], &["--set", "receipt-ids=decimal"]].concat());
+    place.add("stranger", address, &["--tls", "--set", "tls-name=smsc.example.com"]);
+    let mut serving = place.serve_trusting(&authority);
+    let long = "Ein langer Satz mit Umlauten: ä ö ü. ".repeat(12);
+    let id = serving.send(&form("31612345601,31612345602", &long));
+    for (number, state) in serving.ends(&id) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    serving.logs("a carrier cannot be reached; trying again carrier=stranger", 1);
+    assert!(!serving.server.log().contains("bound carrier=stranger"), "{}", serving.server.log());
+    serving.stop();
+    drop(peer);
+    place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_of_binds_carry_long_messages_in_every_way() {
+    let place = Place::new().await;
+    let (mut smsc, address) = smsc(&[]);
+    let ways = [("udh16", "3161"), ("sar", "3162"), ("payload", "3163")];
+    for (long, prefix) in ways {
+        // Receipts go to whoever has the name of who sent.
+        let (way, own) = (format!("long={long}"), format!("system-id={long}"));
+        let args = ["--binds", "2", "--set", "mode=tx-rx", "--set", &way, "--set", &own];
+        place.add(long, address, &args);
+        run(&place.home, &["route", "add", prefix, long]).ok();
+    }
+    let mut serving = place.serve();
+    let text = "Your crate is ready, all of it. ".repeat(14);
+    let id = serving.send(&form("31612345601,31622345601,31632345601", &text));
+    for (number, state) in serving.ends(&id) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    serving.stop();
+    let counted = ended(&mut smsc);
+    assert_eq!((&counted["binds"], &counted["accepted"]), (&json!(12), &json!(7)), "{counted}");
+    place.check().await;
+    assert_eq!(place.paid().await, 9, "whole or in parts, it costs the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,6 +348,60 @@ async fn a_late_answer_names_what_waits_for_it() {
     serving.stop();
     assert_eq!(ended(&mut late)["accepted"], json!(2), "each was handed over once");
     place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn npm_smpp_is_asked_about_what_it_does_not_report() {
+    let place = Place::new().await;
+    let (peer, address) = carrier("node-smsc-server");
+    let ids = ["--default", "--set", "answer-ids=hex", "--set", "receipt-ids=decimal"];
+    place.add("npm", address, &[&ids[..], &["--set", "doubt=query", "--set", "query-seconds=1"]].concat());
+    let mut serving = place.serve();
+    let reported = serving.send(&form("31612345601", "Your crate is ready"));
+    let forgotten = serving.send(&form("31612345602,31612345603", "forget"));
+    let lost = serving.send(&form("31612345604", "forget what is lost"));
+    assert_eq!(serving.ends(&reported)[&31_612_345_601], delivered());
+    for (number, state) in serving.ends(&forgotten) {
+        assert_eq!(state, delivered(), "{number}");
+    }
+    assert_eq!(serving.ends(&lost)[&31_612_345_604], ("delivery_failed".into(), json!(27)));
+    serving.stop();
+    drop(peer);
+    place.check().await;
+    assert_eq!(place.paid().await, 4, "the carrier took them all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_receipt_tells_is_asked_whoever_is_left_to_ask() {
+    let place = Place::new().await;
+    let errors = ["--errors", "no-receipt=100%,undelivered=30%", "--ids", "hex", "--seed", "5"];
+    let (mut silent, address) = smsc(&errors);
+    let ids = ["--default", "--set", "answer-ids=hex", "--set", "receipt-ids=decimal", "--window", "3"];
+    place.add("silent", address, &[&ids[..], &["--set", "doubt=query", "--set", "query-seconds=2"]].concat());
+    let numbers: Vec<String> = (0..40).map(|n| (31_612_340_000_i64 + n).to_string()).collect();
+    let mut serving = place.serve();
+    let id = serving.send(&form(&numbers.join(","), "Your crate is ready"));
+    // It dies when all were taken and none was asked about, or some; the next one asks.
+    let begun = Instant::now();
+    while place.named().await < 40 {
+        assert!(begun.elapsed() < WITHIN, "{}", serving.server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    serving.server.signal("KILL");
+    serving.server.wait();
+    let mut serving = place.serve();
+    let mut states: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, (status, code)) in serving.ends(&id) {
+        assert!(code == if status == "delivered" { Value::Null } else { json!(27) }, "{status} {code}");
+        *states.entry(status).or_default() += 1;
+    }
+    assert!(states["delivered"] > 15 && states["delivery_failed"] > 3, "{states:?}");
+    serving.stop();
+    let counted = ended(&mut silent);
+    assert_eq!((&counted["accepted"], &counted["delivered"]), (&json!(40), &json!(0)), "{counted}");
+    assert!(counted["queries"].as_i64() >= Some(40), "{counted}");
+    place.check().await;
+    assert_eq!(place.paid().await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,7 @@ mod platform_money;
 mod platform_people;
 mod platform_webhooks;
 mod pricing;
+mod questions;
 mod reports;
 mod samples;
 mod scheduled;

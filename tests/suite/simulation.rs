@@ -35,6 +35,7 @@ enum Plant {
     SendBeforeRecord,
     NoRenewal,
     ResendAlways,
+    NeverAsks,
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -138,4 +139,9 @@ fn a_lease_that_is_not_renewed_is_found() {
 #[test]
 fn a_part_that_is_sent_again_against_the_carriers_settings_is_found() {
     is_found(Plant::ResendAlways, &["leaves again after"]);
+}
+
+#[test]
+fn a_carrier_that_is_not_asked_as_its_settings_say_is_found() {
+    is_found(Plant::NeverAsks, &["its carrier was not asked"]);
 }

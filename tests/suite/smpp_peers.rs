@@ -120,7 +120,10 @@ impl Client {
                 self.end = Some(reason);
                 self.in_doubt.extend(in_doubt);
             }
-            Event::BindRequested(_) | Event::Malformed { .. } => panic!("{event:?}"),
+            Event::BindRequested(_)
+            | Event::Malformed { .. }
+            | Event::Queried { .. }
+            | Event::QueryRequested { .. } => panic!("{event:?}"),
         }
     }
 
@@ -244,7 +247,7 @@ fn npm_smpp_is_served() {
     smsc.say("nonsense");
     smsc.say("mo 31600000001 1234 STOP € {it}");
     lines.extend(client.rest());
-    assert_eq!(lines.iter().filter(|line| line.starts_with("ok ")).count(), 12, "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("ok ")).count(), 13, "{lines:#?}");
     let figures = ended(&mut smsc);
     assert_eq!(
         (&figures["submits"], &figures["accepted"]),

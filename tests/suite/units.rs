@@ -27,6 +27,7 @@ use rookery::core::number;
 use rookery::core::opt_out::{self, Source};
 use rookery::core::part::{self, Answer, Part, Shift};
 use rookery::core::phone::{Msisdn, Originator};
+use rookery::core::query::{self, Askable};
 use rookery::core::receipt::{self, Outcome, Receipt};
 use rookery::core::rendered::Rendered;
 use rookery::core::secret::{Secret, Vault};
@@ -73,6 +74,7 @@ enum Act {
     AcceptBelowCost,
     AcceptOnce,
     Claim(u8),
+    Ask(u8),
     TakeBack,
     AnswerYes,
     AnswerNo,
@@ -166,6 +168,10 @@ const PAIRS: &[(Act, Act)] = &[
     (Act::Claim(1), Act::Claim(1)),
     (Act::Claim(1), Act::Claim(2)),
     (Act::Claim(1), Suspend),
+    (Act::Ask(1), Act::Ask(1)),
+    (Act::Ask(1), Act::Ask(2)),
+    (Act::Ask(1), AnswerYes),
+    (Act::Ask(1), Report(0, Status::Delivered)),
     (TakeBack, TakeBack),
     (TakeBack, AnswerYes),
     (AnswerYes, AnswerYes),
@@ -225,6 +231,7 @@ const PAIRS: &[(Act, Act)] = &[
 const FOR_ALL: &[(Act, Act)] = &[
     (Expire, Expire),
     (Expire, Act::Claim(1)),
+    (Expire, Act::Ask(1)),
     (Expire, AnswerYes),
     (Expire, Report(0, Status::Delivered)),
     (Expire, Report(1, Status::Failed)),
@@ -312,7 +319,8 @@ async fn hand_over(app: &TestApp, carrier: CarrierId, accept: bool) -> Vec<Part>
 }
 
 fn yes(parts: &[Part]) -> Vec<(Part, Answer)> {
-    parts.iter().map(|part| (part.clone(), Answer::Accepted(part.id.to_string()))).collect()
+    let askable = |part: &Part| Askable { name: part.id.to_string().to_uppercase(), after_us: 0 };
+    parts.iter().map(|part| (part.clone(), Answer::Askable(part.id.to_string(), askable(part)))).collect()
 }
 
 async fn world(app: &TestApp) -> World {
@@ -535,6 +543,13 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
         Act::Claim(holder) => {
             return match part::claim(tx, &(shift(carrier, holder), part::BATCH)).await {
                 Ok(claimed) => Ok(format!("{} parts", claimed.parts.len())),
+                Err(Error::Unavailable(_)) => Ok("not its lane".into()),
+                Err(error) => Err(error),
+            };
+        }
+        Act::Ask(holder) => {
+            return match query::claim(tx, &(shift(carrier, holder), 0, part::BATCH)).await {
+                Ok(questions) => Ok(format!("{} questions", questions.len())),
                 Err(Error::Unavailable(_)) => Ok("not its lane".into()),
                 Err(error) => Err(error),
             };

@@ -1,12 +1,13 @@
-//! What happens on a session.
+//! What happens on a session, and why something does not.
 
+use crate::query::{Query, QueryAnswer};
 use crate::session::Bind;
 #[cfg(doc)]
 use crate::session::Session;
-use crate::short_message::ShortMessage;
+use crate::short_message::{ShortMessage, Unwritable};
 use crate::status::Status;
 
-/// A message that arrived and waits for its answer. Those of one session mean nothing to any other.
+/// A message or question that arrived and waits for its answer. Those of one session mean nothing to any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
     pub(crate) session: u64,
@@ -42,6 +43,38 @@ pub enum Answer {
         /// Why.
         status: Status,
     },
+}
+
+/// Why nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// This session cannot send this now: it is not bound, is ending, or is bound the other way.
+    #[error("not bound for this")]
+    NotBound,
+    /// The window is full.
+    #[error("the window is full")]
+    Full,
+    /// The message does not fit the protocol.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+    /// A field of the bind is too long or has others than ASCII characters.
+    #[error("a name, password and type of ASCII characters are needed")]
+    Bind,
+}
+
+/// What was counted on a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames that were read.
+    pub frames: u64,
+    /// Requests that could not be read.
+    pub malformed: u64,
+    /// Answers to nothing.
+    pub unmatched: u64,
+    /// Messages turned away since too many waited for their answers.
+    pub turned_away: u64,
+    /// Requests that need no answer and mean nothing here.
+    pub ignored: u64,
 }
 
 /// Why a session ended.
@@ -103,6 +136,20 @@ pub enum Event<T> {
         /// As given to [`Session::submit`] or [`Session::deliver`].
         token: T,
     },
+    /// As ESME: what came of a question, told once for each.
+    Queried {
+        /// As given to [`Session::query`].
+        token: T,
+        /// What was said, if anything.
+        answer: QueryAnswer,
+    },
+    /// As SMSC: a question came: [`Session::tell`] or [`Session::refuse`].
+    QueryRequested {
+        /// What to answer with.
+        handle: Handle,
+        /// What is asked.
+        query: Query,
+    },
     /// A request could not be read, and was answered so.
     Malformed {
         /// Its `command_id`.
@@ -114,7 +161,8 @@ pub enum Event<T> {
     Ended {
         /// Why.
         reason: End,
-        /// Messages of ours that were not answered, in the order in which they were sent: they are in doubt.
+        /// Messages of ours that were not answered, in the order in which they were sent: they are in doubt. Of questions
+        /// [`Event::Queried`] came before.
         in_doubt: Vec<T>,
     },
 }

@@ -10,6 +10,7 @@ use crate::bind::{Bind, BindKind};
 use crate::concatenation::SHORT_MESSAGE;
 use crate::moment::Moment;
 use crate::octets::{Octets, ascii};
+use crate::query::{Queried, Query};
 use crate::short_message::{
     Address, EsmClass, MessageState, NetworkError, Npi, Place, RegisteredDelivery, ShortMessage, Ton,
     Unwritable,
@@ -114,6 +115,24 @@ pub(crate) fn read_version(body: &[u8]) -> Option<u8> {
         }
     }
     None
+}
+
+/// Reads a question.
+pub(crate) fn read_query(body: &[u8]) -> Option<Query> {
+    let mut fields = Octets(body);
+    let (id, ton, npi) = (fields.string()?, fields.octet()?, fields.octet()?);
+    let source = Address { ton: Ton(ton), npi: Npi(npi), value: ascii(fields.last_string()) };
+    Some(Query { id: ascii(id), source })
+}
+
+/// Reads what is said to a question; none if it does not say a state.
+pub(crate) fn read_queried(body: &[u8]) -> Option<Queried> {
+    let mut fields = Octets(body);
+    let (id, done) = (fields.string()?, fields.string()?);
+    let state = fields.octet()?.into();
+    // Some leave the last field out.
+    let error = fields.octet().unwrap_or_default();
+    Some(Queried { id: ascii(id), done: Moment::of(&ascii(done)), state, error })
 }
 
 /// Reads the message in a whole frame. What cannot be read is answered with a status.
@@ -365,6 +384,24 @@ pub(crate) fn write_taken(command: CommandId, id: &str, sequence: u32, out: &mut
         CommandId::DATA_SM => write(DataSmResp::new(id, Vec::new()), Status::OK, sequence, out),
         _ => write(SubmitSmResp::new(id, Vec::new()), Status::OK, sequence, out),
     }
+}
+
+/// Writes a question.
+pub(crate) fn write_query(query: &Query, sequence: u32, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    let id = string(&query.id).map_err(|()| Unwritable::MessageId)?;
+    let source = string(&query.source.value).map_err(|()| Unwritable::Address)?;
+    let (ton, npi) = (query.source.ton.0.into(), query.source.npi.0.into());
+    write(rusmpp::pdus::QuerySm::new(id, ton, npi, source), Status::OK, sequence, out);
+    Ok(())
+}
+
+/// Writes what is said to a question. What does not fit its field is an error on our side, and said so.
+pub(crate) fn write_queried(queried: &Queried, sequence: u32, out: &mut Vec<u8>) {
+    let (Ok(id), Ok(done)) = (string(&queried.id), time(queried.done)) else {
+        return write_bare(CommandId::QUERY_SM.response(), Status::SYSTEM_ERROR, sequence, out);
+    };
+    let state = u8::from(queried.state).into();
+    write(rusmpp::pdus::QuerySmResp::new(id, done, state, queried.error), Status::OK, sequence, out);
 }
 
 /// Writes the answer that refuses a message. `deliver_sm_resp` has its empty field in any case (SMPP 3.4, 4.6.2).

@@ -2,100 +2,30 @@
 //! server), in either role, without any input or output of its own.
 //!
 //! Octets that arrived, the time and commands go in; octets to write, events and the next deadline come out. TCP, tests
-//! and simulation drive the same code. The README of this crate has a driver in thirty lines.
+//! and simulation drive the same code. The README of this crate has a driver in twenty lines.
 //!
 //! What holds at all times:
 //!
 //! - At most [`Options::window`] requests are unanswered. [`Session::free`] is the back-pressure: take no more work than
 //!   there are free slots.
 //! - Every token that went in comes out once as in doubt or answered: by [`Event::Answered`], by [`Event::Overdue`] (after
-//!   which a late answer may still come), or in [`Event::Ended`]. Nothing is sent twice.
+//!   which a late answer may still come), or in [`Event::Ended`]; that of a question by [`Event::Queried`]. Nothing is sent
+//!   twice.
 //! - A message that arrived is answered when the caller says so, after its commit, and not before. Of an unbind only those
 //!   that came before it are answered, and the unbind last.
 //! - A frame of a sane length never ends the connection, whatever is in it. A length that cannot be one does, since
 //!   nothing after it can be read.
 
 pub use crate::bind::{Bind, BindKind};
-pub use crate::event::{Answer, Arrival, End, Event, Handle};
+pub use crate::event::{Answer, Arrival, Counters, End, Event, Handle, NotSent};
+pub use crate::options::Options;
 use crate::pdu::{self, CommandId, HEADER, Header};
-use crate::short_message::{ShortMessage, Unwritable};
+pub use crate::query::{Queried, Query, QueryAnswer};
+use crate::short_message::ShortMessage;
 use crate::status::Status;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The limits of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Requests of ours that may be unanswered at a time, at least 1.
-    pub window: usize,
-    /// Messages of the other side that may be unanswered at a time. More are answered at once with a status that asks to
-    /// try again later.
-    pub inbound: usize,
-    /// How long an answer may take.
-    pub response_timeout: Duration,
-    /// An SMSC ends a connection on which no bind came for so long.
-    pub bind_timeout: Duration,
-    /// After so long without a word from the other side it is asked whether it is still there.
-    pub enquire_after: Duration,
-    /// Questions without any answer, each [`Options::response_timeout`] after the other, that end the connection.
-    pub enquire_attempts: u32,
-    /// Octets of the longest frame that can be one, at least 16.
-    pub largest_frame: u32,
-    /// The number of our first request, from 1 to 0x7FFFFFFF.
-    pub first_sequence: u32,
-    /// Octets that may wait to be written; the connection ends if the other side asks and does not read.
-    pub largest_output: usize,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            window: 10,
-            inbound: 1_000,
-            response_timeout: Duration::from_secs(10),
-            bind_timeout: Duration::from_secs(10),
-            enquire_after: Duration::from_secs(30),
-            enquire_attempts: 3,
-            // A `message_payload` at its longest, and all other fields.
-            largest_frame: 70_000,
-            first_sequence: 1,
-            largest_output: 1 << 22,
-        }
-    }
-}
-
-/// Why nothing was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotSent {
-    /// This session cannot send this now: it is not bound, is ending, or is bound the other way.
-    #[error("not bound for this")]
-    NotBound,
-    /// The window is full.
-    #[error("the window is full")]
-    Full,
-    /// The message does not fit the protocol.
-    #[error(transparent)]
-    Unwritable(#[from] Unwritable),
-    /// A field of the bind is too long or has others than ASCII characters.
-    #[error("a name, password and type of ASCII characters are needed")]
-    Bind,
-}
-
-/// What was counted on a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Frames that were read.
-    pub frames: u64,
-    /// Requests that could not be read.
-    pub malformed: u64,
-    /// Answers to nothing.
-    pub unmatched: u64,
-    /// Messages turned away since too many waited for their answers.
-    pub turned_away: u64,
-    /// Requests that need no answer and mean nothing here.
-    pub ignored: u64,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -140,9 +70,11 @@ struct Pending<T> {
     token: T,
     until: i64,
     is_overdue: bool,
+    /// Whether it is a question, of which nothing is in doubt.
+    is_query: bool,
 }
 
-/// A message that the caller will answer.
+/// A message or question that the caller will answer.
 #[derive(Debug, Clone, Copy)]
 struct Owed {
     command: CommandId,
@@ -369,39 +301,67 @@ impl<T: Clone> Session<T> {
         message: &ShortMessage,
         now: i64,
     ) -> Result<(), NotSent> {
+        let sequence = self.slot()?;
+        pdu::write_message(command, message, sequence, &mut self.output)?;
+        self.sent(sequence, token, false, now);
+        Ok(())
+    }
+
+    /// As ESME: asks the SMSC what became of a message that it has taken. A question takes a slot of the window.
+    pub fn query(&mut self, token: T, query: &Query, now: i64) -> Result<(), NotSent> {
+        if self.role != Role::Esme {
+            return Err(NotSent::NotBound);
+        }
+        let sequence = self.slot()?;
+        pdu::write_query(query, sequence, &mut self.output)?;
+        self.sent(sequence, token, true, now);
+        Ok(())
+    }
+
+    /// The number of the next request, if the window has room for it.
+    fn slot(&mut self) -> Result<u32, NotSent> {
         if self.free() == 0 {
             let State::Bound(_) = self.state else { return Err(NotSent::NotBound) };
             return Err(if self.in_window == 0 { NotSent::NotBound } else { NotSent::Full });
         }
-        let sequence = self.next_sequence();
-        pdu::write_message(command, message, sequence, &mut self.output)?;
+        Ok(self.next_sequence())
+    }
+
+    fn sent(&mut self, sequence: u32, token: T, is_query: bool, now: i64) {
         let until = now.saturating_add(micros(self.options.response_timeout));
-        self.pending.insert(sequence, Pending { token, until, is_overdue: false });
+        self.pending.insert(sequence, Pending { token, until, is_overdue: false, is_query });
         self.deadlines.push_back((until, sequence));
         self.in_window += 1;
-        Ok(())
     }
 
     /// Answers a message: it is taken, under this id (at most 64 ASCII characters; empty for what an ESME received).
-    /// False if the session is over or the message has been answered.
+    /// False if the session is over or the message has been answered, and for a question.
     pub fn accept(&mut self, handle: Handle, id: &str) -> bool {
-        let Some(owed) = self.owed(handle) else { return false };
+        let Some(owed) = self.owed(handle, |command| command != CommandId::QUERY_SM) else { return false };
         pdu::write_taken(owed.command, id, owed.sequence, &mut self.output);
         true
     }
 
-    /// Answers a message: it is not taken. False if the session is over or the message has been answered.
+    /// As SMSC: answers the question of [`Event::QueryRequested`]. False if the session is over or it has been answered.
+    pub fn tell(&mut self, handle: Handle, queried: &Queried) -> bool {
+        let Some(owed) = self.owed(handle, |command| command == CommandId::QUERY_SM) else { return false };
+        pdu::write_queried(queried, owed.sequence, &mut self.output);
+        true
+    }
+
+    /// Answers a message or question: it is not taken. False if the session is over or it has been answered.
     pub fn refuse(&mut self, handle: Handle, status: Status) -> bool {
-        let Some(owed) = self.owed(handle) else { return false };
+        let Some(owed) = self.owed(handle, |_| true) else { return false };
         pdu::write_refused(owed.command, status, owed.sequence, &mut self.output);
         true
     }
 
-    fn owed(&mut self, handle: Handle) -> Option<Owed> {
+    fn owed(&mut self, handle: Handle, fits: fn(CommandId) -> bool) -> Option<Owed> {
         if handle.session != self.id || self.state == State::Ended {
             return None;
         }
-        self.owed.remove(&handle.number)
+        let is_meant = self.owed.get(&handle.number).is_some_and(|owed| fits(owed.command));
+        if is_meant { self.owed.remove(&handle.number) } else { None }
     }
 
     /// Asks the other side whether it is still there, before [`Options::enquire_after`] is over. Without a bind nothing is
@@ -489,6 +449,12 @@ impl<T: Clone> Session<T> {
         let Some(pending) = self.pending.get_mut(&sequence) else { return };
         pending.is_overdue = true;
         self.in_window -= 1;
+        if pending.is_query {
+            if let Some(Pending { token, .. }) = self.pending.remove(&sequence) {
+                self.events.push_back(Event::Queried { token, answer: QueryAnswer::Nothing });
+            }
+            return;
+        }
         self.events.push_back(Event::Overdue { token: pending.token.clone() });
         self.overdue.push_back(sequence);
         if self.overdue.len() > self.options.window.max(1)
@@ -528,7 +494,12 @@ impl<T: Clone> Session<T> {
         for (until, sequence) in std::mem::take(&mut self.deadlines) {
             match self.pending.remove(&sequence) {
                 Some(pending) if pending.until == until && !pending.is_overdue => {
-                    in_doubt.push(pending.token);
+                    let token = pending.token;
+                    if pending.is_query {
+                        self.events.push_back(Event::Queried { token, answer: QueryAnswer::Nothing });
+                    } else {
+                        in_doubt.push(token);
+                    }
                 }
                 // A number that is in use again stands further back.
                 Some(pending) => _ = self.pending.insert(sequence, pending),
@@ -624,17 +595,30 @@ impl<T: Clone> Session<T> {
         } else {
             self.in_window -= 1;
         }
-        let answer = match header.status {
+        let status = match header.status {
             // A "no" without a reason is no "yes".
-            Status::OK if header.command == CommandId::GENERIC_NACK => {
-                Answer::Refused { status: Status::UNKNOWN_ERROR }
-            }
-            Status::OK => Answer::Accepted { id: pdu::read_name(body) },
-            status if status.is_throttling() => Answer::Throttled { status },
-            status => Answer::Refused { status },
+            Status::OK if header.command == CommandId::GENERIC_NACK => Status::UNKNOWN_ERROR,
+            status => status,
         };
         let (token, is_late) = (pending.token, pending.is_overdue);
-        self.events.push_back(Event::Answered { token, answer, is_late });
+        self.events.push_back(if pending.is_query {
+            let answer = match status {
+                Status::OK => match pdu::read_queried(body) {
+                    Some(queried) => QueryAnswer::Known(queried),
+                    None => QueryAnswer::Refused { status: Status::UNKNOWN_ERROR },
+                },
+                status if status.is_throttling() => QueryAnswer::Throttled { status },
+                status => QueryAnswer::Refused { status },
+            };
+            Event::Queried { token, answer }
+        } else {
+            let answer = match status {
+                Status::OK => Answer::Accepted { id: pdu::read_name(body) },
+                status if status.is_throttling() => Answer::Throttled { status },
+                status => Answer::Refused { status },
+            };
+            Event::Answered { token, answer, is_late }
+        });
         self.forget_answered();
     }
 
@@ -683,6 +667,9 @@ impl<T: Clone> Session<T> {
             CommandId::SUBMIT_SM => self.message(header, frame, Arrival::Submit),
             CommandId::DELIVER_SM => self.message(header, frame, Arrival::Deliver),
             CommandId::DATA_SM => self.message(header, frame, Arrival::Data),
+            CommandId::QUERY_SM if self.role == Role::Smsc && self.options.takes_queries => {
+                self.queried(header, frame);
+            }
             CommandId::QUERY_SM | CommandId::REPLACE_SM | CommandId::CANCEL_SM | CommandId::SUBMIT_MULTI => {
                 pdu::write_bare(answer, Status::INVALID_COMMAND_ID, header.sequence, &mut self.output);
                 self.counters.ignored += 1;
@@ -722,6 +709,34 @@ impl<T: Clone> Session<T> {
         self.malformed(header.command, refusal);
     }
 
+    /// What an answer to this request is given with.
+    fn owe(&mut self, header: Header) -> Handle {
+        self.handles += 1;
+        let handle = Handle { session: self.id, number: self.handles };
+        self.owed.insert(handle.number, Owed { command: header.command, sequence: header.sequence });
+        handle
+    }
+
+    fn queried(&mut self, header: Header, frame: &[u8]) {
+        let refusal = match self.state {
+            State::Bound(kind) if !kind.transmits() => Status::INVALID_BIND_STATE,
+            State::Bound(_) if self.owed.len() < self.options.inbound.max(1) => {
+                if let Some(query) = pdu::read_query(frame.get(HEADER..).unwrap_or_default()) {
+                    let handle = self.owe(header);
+                    return self.events.push_back(Event::QueryRequested { handle, query });
+                }
+                self.malformed(header.command, Status::INVALID_COMMAND_LENGTH);
+                Status::INVALID_COMMAND_LENGTH
+            }
+            State::Bound(_) | State::Draining { .. } | State::Unbinding { .. } => {
+                self.counters.turned_away += 1;
+                Status::THROTTLED
+            }
+            _ => Status::INVALID_BIND_STATE,
+        };
+        pdu::write_refused(header.command, refusal, header.sequence, &mut self.output);
+    }
+
     fn message(&mut self, header: Header, frame: &[u8], arrival: Arrival) {
         let later = match self.role {
             Role::Esme => Status::RECEIVER_TEMPORARY_ERROR,
@@ -744,9 +759,7 @@ impl<T: Clone> Session<T> {
         }
         match pdu::read_message(header, frame) {
             Ok(message) => {
-                self.handles += 1;
-                let handle = Handle { session: self.id, number: self.handles };
-                self.owed.insert(handle.number, Owed { command: header.command, sequence: header.sequence });
+                let handle = self.owe(header);
                 self.events.push_back(Event::Received { handle, arrival, message: Box::new(message) });
             }
             Err(status) => {

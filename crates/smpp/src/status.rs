@@ -75,6 +75,8 @@ statuses! {
     RECEIVER_PERMANENT_ERROR = 0x65, "ESME_RX_P_APPN";
     /// The receiver refuses the message.
     RECEIVER_REJECTS = 0x66, "ESME_RX_R_APPN";
+    /// Asking for a message failed.
+    QUERY_FAILED = 0x67, "ESME_RQUERYFAIL";
     /// An optional parameter's value is none.
     INVALID_PARAMETER = 0xC4, "ESME_RINVOPTPARAMVAL";
     /// Delivery failed.

@@ -3,18 +3,21 @@
 use super::hub::{Answer, Hub, count};
 use smpp::session::{self, End, Event, Handle, Options, Session};
 use smpp::short_message::ShortMessage;
+use smpp::socket::Socket;
 use smpp::status::Status;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// How it introduces itself.
 const NAME: &str = "rookery-smsc";
-/// Octets read at a time: the answers to all that is in them go out in one write.
+/// Octets read at a time.
 const READ: usize = 64 * 1024;
+/// Who takes nothing for so long of what is to be read is gone.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What a receiver could not take just now is brought again after so long.
 const AGAIN_US: i64 = 1_000_000;
 
@@ -38,22 +41,31 @@ struct Connection {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(hub: Arc<Hub>, mut stream: TcpStream, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
     // Without it, an answer to a window that is not full waits for the other side's acknowledgement.
     let _ = stream.set_nodelay(true);
     let (mut bell, mut scissors) = (hub.bell(), hub.scissors());
-    let options = Options { window: hub.options.window, inbound: 100_000, ..Options::default() };
+    let options =
+        Options { window: hub.options.window, inbound: 100_000, takes_queries: true, ..Options::default() };
     let session = Session::smsc(options, hub.now());
     let owed = VecDeque::new();
-    let mut connection =
-        Connection { hub, session, system_id: String::new(), owed, is_cut: false, is_bound: false };
+    let mut connection = Connection {
+        hub: Arc::clone(&hub),
+        session,
+        system_id: String::new(),
+        owed,
+        is_cut: false,
+        is_bound: false,
+    };
     count(&connection.hub.counters.connections);
-    let (mut reader, mut writer) = stream.split();
-    let mut buffer = vec![0; READ];
-    let mut stops = true;
+    let (mut socket, mut stops) = (Socket::new(stream, READ, PATIENCE), true);
     loop {
         let next = connection.step();
-        if connection.is_cut || connection.session.is_ended() && connection.session.output().is_empty() {
+        if connection.session.is_ended() {
+            socket.end(&connection.session).await;
+            break;
+        }
+        if connection.is_cut {
             break;
         }
         let deadline = next.map(|at| connection.hub.instant(at).into());
@@ -65,19 +77,7 @@ pub(super) async fn serve(hub: Arc<Hub>, mut stream: TcpStream, mut stop: watch:
         };
         tokio::select! {
             biased;
-            written = writer.write(connection.session.output()), if !connection.session.output().is_empty() => {
-                match written {
-                    Ok(length @ 1..) => connection.session.written(length),
-                    Ok(0) | Err(_) => break,
-                }
-            }
-            read = reader.read(&mut buffer) => match read {
-                Ok(length @ 1..) => {
-                    let now = connection.hub.now();
-                    connection.session.received(buffer.get(..length).unwrap_or_default(), now);
-                }
-                Ok(0) | Err(_) => break,
-            },
+            () = socket.turn(&mut connection.session, true, || hub.now()) => {}
             () = sleep => {}
             _ = bell.changed() => {}
             _ = scissors.changed() => connection.is_cut = true,
@@ -169,7 +169,16 @@ impl Connection {
                     hub.back(&self.system_id, in_doubt.into_iter(), now);
                 }
             }
-            Event::Bound { .. } | Event::Malformed { .. } | Event::Received { .. } => {}
+            Event::QueryRequested { handle, query } => {
+                match hub.queried(&query, now) {
+                    Ok(queried) => self.session.tell(handle, &queried),
+                    Err(status) => self.session.refuse(handle, status),
+                };
+            }
+            Event::Bound { .. }
+            | Event::Malformed { .. }
+            | Event::Received { .. }
+            | Event::Queried { .. } => {}
         }
     }
 

@@ -1,10 +1,13 @@
 //! What the connections share: the pace, the ids, what waits for a receiver, and the figures.
 
 use super::Options;
+use super::record::{Fate, Record};
 use super::verdict::{Receipts, Taken, Verdict};
 use smpp::concatenation::{self, Method};
 use smpp::encoding::{Coding, Content, DefaultAlphabet};
+use smpp::moment::Moment;
 use smpp::receipt::Receipt;
+use smpp::session::{Queried, Query};
 use smpp::short_message::{Address, MessageState, NetworkError, ShortMessage};
 use smpp::status::Status;
 use smpp::text;
@@ -53,6 +56,7 @@ struct Shared {
     outgoing: HashMap<String, Queue>,
     /// For whoever receives.
     for_anyone: VecDeque<Outgoing>,
+    record: Record,
 }
 
 /// How a submission is answered, and when.
@@ -85,6 +89,8 @@ pub struct Figures {
     pub throttled: u64,
     /// Submissions refused for good.
     pub refused: u64,
+    /// Questions about messages.
+    pub queries: u64,
     /// Connections cut on purpose.
     pub cut: u64,
     /// Receipts and messages that a receiver acknowledged.
@@ -103,6 +109,7 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) throttled: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) queries: AtomicU64,
     pub(super) cut: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) returned: AtomicU64,
@@ -126,6 +133,15 @@ pub(super) struct Hub {
     scissors: watch::Sender<u64>,
 }
 
+/// How a message ends.
+fn fate(verdict: Verdict) -> (MessageState, Option<NetworkError>) {
+    if verdict.is_delivered {
+        (MessageState::Delivered, None)
+    } else {
+        (MessageState::Undeliverable, Some(ABSENT))
+    }
+}
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
@@ -147,6 +163,7 @@ impl Hub {
                 references: 0,
                 outgoing: HashMap::new(),
                 for_anyone: VecDeque::new(),
+                record: Record::default(),
             }),
             bell: watch::Sender::new(0),
             scissors: watch::Sender::new(0),
@@ -197,9 +214,18 @@ impl Hub {
         }
         shared.next_id += 1;
         let number = shared.next_id;
+        let after = due.saturating_add(micros(self.options.receipt_delay));
+        let (state, code) = fate(verdict);
+        let fate = Fate {
+            source: message.source.clone(),
+            due: after,
+            done: self.clock.now_us().saturating_add(after - now),
+            state,
+            error: u8::try_from(code.map_or(0, |code| code.code)).unwrap_or(0),
+        };
+        shared.record.add(number, fate);
         if message.registered_delivery.wants(verdict.is_delivered) {
             let receipt = self.receipt(message, number, verdict);
-            let after = due.saturating_add(micros(self.options.receipt_delay));
             let (times, due) = match verdict.receipts {
                 Receipts::None => (0, after),
                 Receipts::One => (1, after),
@@ -220,7 +246,23 @@ impl Hub {
         if is_cut { Answer::Cut } else { Answer::Taken { id: self.options.ids.in_answer(number), due } }
     }
 
+    /// What became of a message, for whoever knows where it came from (SMPP 3.4, 4.8.1).
+    pub(super) fn queried(&self, query: &Query, now: i64) -> Result<Queried, Status> {
+        count(&self.counters.queries);
+        let number = self.options.ids.number(&query.id).ok_or(Status::INVALID_MESSAGE_ID)?;
+        let shared = self.shared();
+        let known = shared.record.of(number).filter(|fate| fate.source == query.source);
+        let fate = known.ok_or(Status::QUERY_FAILED)?;
+        let id = query.id.clone();
+        Ok(if fate.due <= now {
+            Queried { id, done: Some(Moment::Absolute(fate.done)), state: fate.state, error: fate.error }
+        } else {
+            Queried { id, done: None, state: MessageState::Enroute, error: 0 }
+        })
+    }
+
     fn receipt(&self, message: &ShortMessage, number: u64, verdict: Verdict) -> Arc<ShortMessage> {
+        let (state, network_error) = fate(verdict);
         let now = self.clock.now_us();
         let delays = self.options.delay + self.options.receipt_delay;
         let beginning = match concatenation::content(message, DefaultAlphabet::Gsm7) {
@@ -229,9 +271,9 @@ impl Hub {
         };
         let receipt = Receipt {
             id: self.options.ids.in_receipt(number),
-            state: if verdict.is_delivered { MessageState::Delivered } else { MessageState::Undeliverable },
-            error: (!verdict.is_delivered).then(|| format!("{:03}", ABSENT.code)),
-            network_error: (!verdict.is_delivered).then_some(ABSENT),
+            state,
+            error: network_error.map(|error| format!("{:03}", error.code)),
+            network_error,
             submitted: Some(now),
             done: Some(now.saturating_add(micros(delays))),
             text: beginning,
@@ -307,6 +349,7 @@ impl Hub {
             accepted: get(&self.counters.accepted),
             throttled: get(&self.counters.throttled),
             refused: get(&self.counters.refused),
+            queries: get(&self.counters.queries),
             cut: get(&self.counters.cut),
             delivered: get(&self.counters.delivered),
             returned: get(&self.counters.returned),

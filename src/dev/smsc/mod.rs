@@ -1,10 +1,11 @@
-//! An SMSC to test against: it takes what is submitted, answers and reports at a chosen pace, and errs as often as is
-//! asked for. `rookery dev smsc`; docs/dev-smsc.md.
+//! An SMSC to test against: it takes what is submitted, answers and reports at a chosen pace, says what became of messages,
+//! and errs as often as is asked for. `rookery dev smsc`; docs/dev-smsc.md.
 //!
 //! It is the server's side of `smpp::session` and keeps everything in memory.
 
 mod connection;
 mod hub;
+mod record;
 mod verdict;
 
 pub use hub::Figures;

@@ -132,6 +132,14 @@ impl Ids {
         }
     }
 
+    /// What an answer's id stands for.
+    pub(super) fn number(self, id: &str) -> Option<u64> {
+        match self {
+            Ids::Decimal => id.parse().ok(),
+            Ids::Hex => u64::from_str_radix(id, 16).ok(),
+        }
+    }
+
     pub(super) fn in_receipt(self, number: u64) -> String {
         match self {
             Ids::Decimal | Ids::Hex => number.to_string(),

@@ -1,19 +1,20 @@
-//! One connection to an SMPP carrier: connects, binds, moves octets between the socket and the session, and connects
-//! again when it ends. What a message means is the desk's business.
+//! One connection to an SMPP carrier: connects, binds, brings the desk and the session together, and connects again when it
+//! ends. What a message means is the desk's business.
 
 use crate::core::part::PartId;
 use crate::core::smpp_carrier::SmppSettings;
 use crate::run::Stopped;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use smpp::session::{Answer, Bind, BindKind, End, Event, Handle, Options, Session};
+use smpp::session::{Answer, Bind, BindKind, End, Event, Handle, Options, Query, QueryAnswer, Session};
 use smpp::short_message::ShortMessage;
+use smpp::socket::Socket;
 use smpp::status::Status;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Clock;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
@@ -26,18 +27,18 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 const LASTING: Duration = Duration::from_secs(10);
 /// At a stop, what is unanswered and the unbind may take this long.
 const UNBIND_WITHIN: Duration = Duration::from_secs(5);
-/// What is left to write at the end has this long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Characters of a carrier's name for itself (SMPP 3.4, 4.1.2: 15), of whatever length it is.
-const NAME: usize = 15;
 /// Octets read at once.
 const BUFFER: usize = 64 * 1024;
+/// Characters of a carrier's name for itself (SMPP 3.4, 4.1.2: 15), of whatever length it is.
+const NAME: usize = 15;
 
 /// What the desk asks of a link.
 #[derive(Debug)]
 pub enum Command {
     /// Sends a part.
     Submit(PartId, Box<ShortMessage>),
+    /// Asks what became of a part.
+    Query(PartId, Box<Query>),
     /// Acknowledges what the carrier delivered: it is stored, or is to come again.
     Acknowledge(Handle, bool),
 }
@@ -59,6 +60,8 @@ pub enum Note {
     Overdue(PartId),
     /// One that was not answered in time was answered after all.
     Late(PartId, Answer),
+    /// What came of the question about a part.
+    Told(PartId, QueryAnswer),
     /// The carrier delivers something and waits for its acknowledgement.
     Delivered(usize, Handle, Box<ShortMessage>),
 }
@@ -123,6 +126,11 @@ pub(super) async fn run(way: Way, mut ears: Ears, mut stopped: Stopped) {
                 command = ears.commands.recv() => match command {
                     Some(Command::Submit(part, _)) => {
                         if ears.notes.send(Note::Unsent(part)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(Command::Query(part, _)) => {
+                        if ears.notes.send(Note::Told(part, QueryAnswer::Nothing)).await.is_err() {
                             return;
                         }
                     }
@@ -191,12 +199,13 @@ impl Conversation {
                 Event::Answered { token, answer, is_late: false } => Note::Answered(token, answer),
                 Event::Answered { token, answer, is_late: true } => Note::Late(token, answer),
                 Event::Overdue { token } => Note::Overdue(token),
+                Event::Queried { token, answer } => Note::Told(token, answer),
                 Event::Received { handle, message, .. } => Note::Delivered(number, handle, message),
                 Event::Malformed { command, status } => {
                     tracing::warn!(carrier = %self.carrier, command, %status, "what a carrier sent cannot be read");
                     continue;
                 }
-                Event::BindRequested(_) => continue,
+                Event::BindRequested(_) | Event::QueryRequested { .. } => continue,
                 Event::Ended { reason, in_doubt } => {
                     self.ended = Some(reason);
                     Note::Down(number, in_doubt)
@@ -213,6 +222,10 @@ impl Conversation {
                 Err(smpp::session::NotSent::Unwritable(_)) => Some(Note::Unwritable(part)),
                 Err(_) => Some(Note::Unsent(part)),
             },
+            Command::Query(part, query) => {
+                let asked = self.session.query(part, &query, now);
+                asked.is_err().then_some(Note::Told(part, QueryAnswer::Nothing))
+            }
             Command::Acknowledge(handle, true) => {
                 self.session.accept(handle, "");
                 None
@@ -230,11 +243,6 @@ fn printable(name: &str) -> String {
     name.chars().filter(|each| matches!(each, ' '..='~')).take(NAME).collect()
 }
 
-/// Writes some octets, or, if there are none, what the stream has kept: encrypted ones may wait inside of it.
-async fn write(writer: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<usize> {
-    if octets.is_empty() { writer.flush().await.map(|()| 0) } else { writer.write(octets).await }
-}
-
 /// One connection from its bind to its end; how long it was bound, if ever.
 async fn converse(
     way: &Way,
@@ -244,11 +252,8 @@ async fn converse(
 ) -> Option<Duration> {
     let now = || way.clock.now_us();
     let mut talk = Conversation::begin(way, ears.number)?;
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let (mut buffer, mut leaving) = (vec![0; BUFFER], None);
-    let (mut up_since, mut unflushed) = (None::<tokio::time::Instant>, false);
-    // When a carrier last took something, or there was nothing for it to take.
-    let mut took_at = tokio::time::Instant::now();
+    let mut socket = Socket::new(stream, BUFFER, way.settings.response_timeout);
+    let (mut up_since, mut leaving) = (None::<tokio::time::Instant>, None);
     loop {
         while let Some(note) = talk.note() {
             if matches!(note, Note::Up(_)) {
@@ -258,15 +263,8 @@ async fn converse(
                 return None;
             }
         }
-        let session = &mut talk.session;
         if let Some(reason) = talk.ended {
-            let last = async {
-                // Whoever has closed already is not told.
-                if writer.write_all(session.output()).await.is_ok() && writer.flush().await.is_ok() {
-                    let _ = writer.shutdown().await;
-                }
-            };
-            let _ = tokio::time::timeout(LAST_WORDS, last).await;
+            socket.end(&talk.session).await;
             match reason {
                 End::Unbound => tracing::info!(carrier = %way.carrier, link = ears.number, "unbound"),
                 reason => {
@@ -275,29 +273,11 @@ async fn converse(
             }
             return up_since.map(|since| since.elapsed());
         }
-        let output = !session.output().is_empty();
-        if !output && !unflushed {
-            took_at = tokio::time::Instant::now();
-        }
-        let rest = session.deadline().map_or(i64::MAX, |at| at.saturating_sub(now()).max(0));
-        let rest = Duration::from_micros(rest.unsigned_abs()).min(Duration::from_hours(1));
-        // What has come is taken in before it is asked what is late; and never is one side only waiting for the other to read.
         tokio::select! {
             biased;
-            written = write(&mut writer, session.output()), if output || unflushed => match written {
-                Ok(count) if count > 0 || !output => {
-                    session.written(count);
-                    unflushed = output;
-                    took_at = tokio::time::Instant::now();
-                }
-                Ok(_) | Err(_) => session.closed(),
-            },
-            read = reader.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => session.closed(),
-                Ok(count) => session.received(&buffer[..count], now()),
-            },
+            () = socket.turn(&mut talk.session, true, now) => {}
             command = ears.commands.recv() => match command {
-                None => session.closed(),
+                None => talk.session.closed(),
                 Some(command) => {
                     let mut next = Some(command);
                     // All that the desk has asked by now goes out in one write.
@@ -311,13 +291,11 @@ async fn converse(
                     }
                 }
             },
-            () = tokio::time::sleep(rest) => session.tick(now()),
             stop = stopped.after(UNBIND_WITHIN), if leaving.is_none() => if stop {
                 leaving = Some(tokio::time::Instant::now() + UNBIND_WITHIN);
-                session.unbind(now());
+                talk.session.unbind(now());
             },
-            () = sleep_until(leaving), if leaving.is_some() => session.closed(),
-            () = tokio::time::sleep_until(took_at + way.settings.response_timeout), if output => session.closed(),
+            () = sleep_until(leaving), if leaving.is_some() => talk.session.closed(),
         }
     }
 }
@@ -334,7 +312,7 @@ mod tests {
     use super::*;
     use crate::core::carrier::Settings;
     use std::future::Future;
-    use tokio::io::{BufWriter, DuplexStream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream};
     use tokio::sync::watch;
 
     fn way() -> Way {

@@ -2,8 +2,10 @@
 //!
 //! Each cycle runs its units side by side: what the carrier said, and the next parts for the room that its windows have.
 //! A part is marked before it leaves; what the carrier delivers is acknowledged after it is stored; what was not answered
-//! when a link broke is in doubt, and the carrier's settings say what becomes of it.
+//! when a link broke is in doubt, and the carrier's settings say what becomes of it; what it has named and not reported on
+//! may be asked about (`asking`).
 
+mod asking;
 mod link;
 mod words;
 
@@ -16,12 +18,15 @@ use crate::core::carrier::{Carrier, CarrierId};
 use crate::core::inbound::Taken;
 use crate::core::message::Reason;
 use crate::core::part::{self, BATCH, Part, PartId};
+use crate::core::query::Askable;
 use crate::core::receipt::{self, Receipt};
 use crate::core::smpp_carrier::{Doubt, SmppSettings};
 use crate::core::{Result, Timestamp};
 use ::smpp::receipt::normalise;
-use ::smpp::session::{Answer, BindKind, Handle};
+use ::smpp::session::{Answer, BindKind, Handle, QueryAnswer};
 use ::smpp::short_message::ShortMessage;
+use asking::Asking;
+pub use asking::MOST_ASKED;
 pub use link::{Command, Conversation, Ears, Note, Way};
 use rustls::ClientConfig;
 use std::collections::{HashMap, VecDeque};
@@ -68,6 +73,7 @@ pub struct Desk {
     late: VecDeque<(Part, usize)>,
     said: Said,
     brought: Brought,
+    asking: Asking,
     pace: Pace,
 }
 
@@ -92,6 +98,7 @@ impl Desk {
         Desk {
             clerk: Clerk::new(means, carrier, way.settings.doubt),
             pace: Pace::new(way.settings.throughput, now),
+            asking: Asking::new(Arc::clone(&way.carrier), way.settings.asks_after),
             way,
             lines: Vec::new(),
             given: HashMap::new(),
@@ -134,6 +141,7 @@ impl Desk {
         self.late.clear();
         self.said = Said::default();
         self.brought = Brought::default();
+        self.asking.forget();
     }
 
     /// The links that the carrier is to have, each with the desk's end of it.
@@ -203,15 +211,21 @@ impl Desk {
         if kept != Standing::Well {
             return kept;
         }
-        let room = if leaving { 0 } else { self.room() };
+        let mut room = if leaving { 0 } else { self.room() };
+        room -= self.ask(room);
         let (said, brought) = (std::mem::take(&mut self.said), std::mem::take(&mut self.brought));
-        let store = &self.clerk.means.store;
-        let ((mut left, recorded), (behind, acknowledged, stored), taken) = tokio::join!(
+        let (learned, now) = (std::mem::take(&mut self.asking.learned), self.clerk.now());
+        let (store, shift) = (&self.clerk.means.store, self.clerk.shift);
+        let has_learned = !learned.is_empty();
+        let ((mut left, recorded), (behind, acknowledged, stored), taken, (unlearned, told), looked) = tokio::join!(
             self.clerk.record(said),
-            store_brought(store, self.clerk.shift.carrier, brought),
+            store_brought(store, shift.carrier, brought),
             self.clerk.take(room),
+            asking::record(store, shift.carrier, learned),
+            self.asking.look(store, shift, room, now),
         );
-        if !acknowledged.is_empty() {
+        self.asking.learned.extend(unlearned);
+        if has_learned || !acknowledged.is_empty() {
             self.clerk.means.wake.callbacks();
         }
         for (line, handle) in acknowledged {
@@ -226,7 +240,7 @@ impl Desk {
         // What could not be recorded comes first the next time.
         left.append(std::mem::take(&mut self.said));
         (self.said, self.brought) = (left, behind);
-        self.clerk.end(recorded.and(stored).and(taken)).await
+        self.clerk.end(recorded.and(stored).and(taken).and(told).and(looked)).await
     }
 
     fn pause(&self) -> Duration {
@@ -244,19 +258,36 @@ impl Desk {
         self.pace.room(free.min(BATCH), now)
     }
 
-    fn submit(&mut self, part: Part) {
+    /// The link that has most room.
+    fn line(&self) -> Option<usize> {
         let window = self.way.settings.window;
+        let lines = self.lines.iter().enumerate();
+        let free = lines.filter(|(_, line)| line.is_up && line.can_submit && line.unanswered < window);
+        free.min_by_key(|(_, line)| line.unanswered).map(|(number, _)| number)
+    }
+
+    /// Asks about parts in their share of the room; answers how many.
+    fn ask(&mut self, room: usize) -> usize {
+        let mut count = 0;
+        for _ in 0..self.asking.share(room) {
+            let Some(number) = self.line() else { break };
+            let Some(question) = self.asking.next(number) else { break };
+            self.lines[number].unanswered += 1;
+            let query = words::query(&question, &self.way.settings);
+            self.tell(number, Command::Query(question.part, Box::new(query)));
+            count += 1;
+        }
+        self.pace.took(count);
+        count
+    }
+
+    fn submit(&mut self, part: Part) {
         let Some(message) = words::submission(&part, &self.way.settings, self.clerk.now()) else {
             let answer = part::Answer::Refused { reason: Reason::Rejected, error: None };
             self.said.answers.push((part, answer));
             return;
         };
-        let lines = self.lines.iter().enumerate();
-        let line = lines
-            .filter(|(_, line)| line.is_up && line.can_submit && line.unanswered < window)
-            .min_by_key(|(_, line)| line.unanswered)
-            .map(|(number, _)| number);
-        let Some(number) = line else {
+        let Some(number) = self.line() else {
             // The link broke while the parts were taken: nothing has left.
             self.said.back.push(part.id);
             return;
@@ -330,6 +361,7 @@ impl Desk {
                     self.answered(part, answer, now);
                 }
             }
+            Note::Told(id, answer) => self.told(id, &answer, now),
             Note::Delivered(line, handle, message) => self.delivered(line, handle, &message),
         }
         let is_alone = !self.lines.iter().any(|line| line.is_up && line.can_submit);
@@ -358,6 +390,22 @@ impl Desk {
         }
     }
 
+    /// A question is answered, or will not be. What is not final is asked again when its time has come.
+    fn told(&mut self, id: PartId, answer: &QueryAnswer, now: i64) {
+        let Some((reference, number)) = self.asking.answered(id, answer) else { return };
+        if let Some(line) = self.lines.get_mut(number) {
+            line.unanswered = line.unanswered.saturating_sub(1);
+        }
+        match answer {
+            QueryAnswer::Known(queried) => {
+                let outcome = words::known(queried);
+                self.asking.learned.extend(outcome.map(|outcome| Receipt { reference, outcome }));
+            }
+            QueryAnswer::Throttled { .. } => self.pace.too_fast(now),
+            QueryAnswer::Refused { .. } | QueryAnswer::Nothing => {}
+        }
+    }
+
     fn answered(&mut self, part: Part, answer: Answer, now: i64) {
         let answer = match answer {
             Answer::Throttled { .. } => {
@@ -368,9 +416,15 @@ impl Desk {
             Answer::Accepted { id } => {
                 self.pace.fine(now);
                 let reference = normalise(&id, self.way.settings.answer_ids);
-                // Without a name no receipt will ever find it; it needs one of its own all the same.
-                let reference = if reference.is_empty() { format!("-{}", part.id) } else { reference };
-                part::Answer::Accepted(reference)
+                match self.way.settings.asks_after {
+                    // Without a name no receipt will ever find it; it needs one of its own all the same.
+                    _ if reference.is_empty() => part::Answer::Accepted(part::own_reference(part.id)),
+                    Some(after) => {
+                        let after_us = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
+                        part::Answer::Askable(reference, Askable { name: id, after_us })
+                    }
+                    None => part::Answer::Accepted(reference),
+                }
             }
             Answer::Refused { status } => {
                 part::Answer::Refused { reason: words::refusal(status), error: Some(i64::from(status.0)) }

@@ -7,6 +7,7 @@ use crate::core::inbound::Inbound;
 use crate::core::message::{self, Format, Reason, Status};
 use crate::core::part::{Part, WHOLE};
 use crate::core::phone::Originator;
+use crate::core::query::Question;
 use crate::core::receipt::{Outcome, Receipt};
 use crate::core::smpp_carrier::SmppSettings;
 use crate::core::{binary, number};
@@ -14,6 +15,7 @@ use smpp::concatenation::{self, Method};
 use smpp::encoding::{Coding, Content, DefaultAlphabet};
 use smpp::moment::Moment;
 use smpp::receipt::{self, normalise};
+use smpp::session::{Queried, Query};
 use smpp::short_message::{Address, MessageState, Npi, Place, RegisteredDelivery, ShortMessage, Ton};
 use smpp::status::Status as CommandStatus;
 use smpp::text::Alphabet;
@@ -121,6 +123,19 @@ fn with(address: Address, (ton, npi): (Option<u8>, Option<u8>)) -> Address {
     Address { ton: ton.map_or(address.ton, Ton), npi: npi.map_or(address.npi, Npi), ..address }
 }
 
+/// The question about a part, which is said to come from whom it was said to come when it was submitted.
+pub(super) fn query(question: &Question, settings: &SmppSettings) -> Query {
+    let source = with(originator(question.originator.as_str()), settings.source);
+    Query { id: question.name.clone(), source }
+}
+
+/// What has become of a part that was asked about, if nothing more will happen to it. That a carrier does not know says
+/// nothing: it may have forgotten.
+pub(super) fn known(queried: &Queried) -> Option<Outcome> {
+    let is_known = queried.state.is_final() && queried.state != MessageState::Unknown;
+    is_known.then(|| ended(queried.state, Some(i64::from(queried.error)).filter(|code| *code > 0)))
+}
+
 /// What a refusal means (SMPP 3.4, 5.1.3).
 pub(super) fn refusal(status: CommandStatus) -> Reason {
     match status {
@@ -191,9 +206,12 @@ fn outcome(receipt: &receipt::Receipt) -> Outcome {
     // A text may have letters where the network has a number.
     let said = receipt.error.as_deref().and_then(|error| error.parse::<i64>().ok());
     let network = receipt.network_error.map(|error| i64::from(error.code));
-    let error = said.or(network).filter(|code| *code > 0);
+    ended(receipt.state, said.or(network).filter(|code| *code > 0))
+}
+
+fn ended(state: MessageState, error: Option<i64>) -> Outcome {
     let failed = |reason| Outcome { status: Status::Failed, reason, error };
-    match receipt.state {
+    match state {
         MessageState::Delivered => {
             Outcome { status: Status::Delivered, reason: Reason::Delivered, error: None }
         }

@@ -1,12 +1,13 @@
-//! Drives one connection: octets from and to a socket, time, and the work in between.
+//! Drives one connection: what its session tells, and the work in between.
 //!
-//! What came since the last time is answered in one write. Messages are worked on side by side, as many as the user's
+//! Messages are worked on side by side, as many as the user's
 //! window, so that they share commits; when it is full nothing more is read, and the customer's system waits.
 
 use super::submit::{self, Submission};
 use super::{Desk, Heard, NAME, Seat, Server, Stranger};
 use ::smpp::session::{Answer, Bind, End, Event, Handle, Options, Session};
 use ::smpp::short_message::ShortMessage;
+use ::smpp::socket::Socket;
 use ::smpp::status::Status;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -15,10 +16,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 
-/// Octets read at a time.
+/// Octets read at a time, of very many connections.
 const READ: usize = 16 * 1024;
 /// Octets that may wait to be written before nothing more is read.
 const UNWRITTEN: usize = 64 * 1024;
@@ -29,8 +30,8 @@ const INBOUND: usize = 10_000;
 const GOODBYE: Duration = Duration::from_millis(300);
 /// At a stop everybody has this long for what is under way: a second less than the process gives itself.
 const FAREWELL: Duration = Duration::from_secs(9);
-/// What is left to write at the end has this long.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// A customer's system that takes nothing for so long of what it is to read is gone.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Waits for ever, in the measure of timers.
 const NEVER: Duration = Duration::from_hours(24);
 
@@ -80,11 +81,6 @@ impl Server {
     }
 }
 
-/// Writes some octets, or, if there are none, what the stream has kept.
-async fn write(writer: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> std::io::Result<usize> {
-    if octets.is_empty() { writer.flush().await.map(|()| 0) } else { writer.write(octets).await }
-}
-
 /// Waits until a user may no longer be bound; for ever as long as nobody is.
 async fn dismissal(desk: Option<Arc<Desk>>) {
     match desk {
@@ -104,44 +100,28 @@ async fn next_job(desk: Option<Arc<Desk>>) -> Option<super::Job> {
     }
 }
 
+fn since(begun: Instant) -> i64 {
+    i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
 impl Driver {
     /// Microseconds since the connection was made.
     fn now(&self) -> i64 {
-        i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX)
+        since(self.begun)
     }
 
     async fn run(mut self, stream: impl AsyncRead + AsyncWrite, mut stop: watch::Receiver<bool>) {
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        let mut buffer = vec![0; READ];
-        // Encrypted octets may wait inside of the stream.
-        let mut unflushed = false;
-        let mut leaving = false;
+        let mut socket = Socket::new(stream, READ, PATIENCE);
+        let (begun, mut leaving) = (self.begun, false);
         while !self.events().await {
             self.begin();
             let desk = self.seat.as_ref().map(|seat| Arc::clone(&seat.desk));
             let window = desk.as_ref().map_or(1, |desk| desk.window());
-            let sleep = self.session.deadline().map_or(NEVER, |deadline| {
-                Duration::from_micros(u64::try_from(deadline - self.now()).unwrap_or(0))
-            });
             let late = self.until.unwrap_or_else(|| tokio::time::Instant::now() + NEVER);
-            let output = !self.session.output().is_empty();
             let reads = self.waiting.is_empty() && self.session.output().len() < UNWRITTEN;
             let takes = self.session.free() > 0 && self.session.in_flight() < window;
             tokio::select! {
-                read = reader.read(&mut buffer), if reads => {
-                    let now = self.now();
-                    match read {
-                        Ok(0) | Err(_) => self.session.closed(),
-                        Ok(count) => self.session.received(buffer.get(..count).unwrap_or_default(), now),
-                    }
-                }
-                written = write(&mut writer, self.session.output()), if output || unflushed => match written {
-                    Ok(count) if count > 0 || !output => {
-                        self.session.written(count);
-                        unflushed = output;
-                    }
-                    Ok(_) | Err(_) => self.session.closed(),
-                },
+                () = socket.turn(&mut self.session, reads, || since(begun)) => {}
                 Some(done) = self.work.next(), if !self.work.is_empty() => {
                     self.answer(done);
                     while let Some(Some(done)) = self.work.next().now_or_never() {
@@ -157,22 +137,12 @@ impl Driver {
                     leaving = true;
                     self.unbind(FAREWELL);
                 }
-                () = tokio::time::sleep(sleep) => {
-                    let now = self.now();
-                    self.session.tick(now);
-                }
                 () = tokio::time::sleep_until(late) => self.session.closed(),
             }
         }
         // What was begun ends, though nobody hears of it any more; what is left is said.
         drop(self.seat.take());
-        let last = async {
-            if writer.write_all(self.session.output()).await.is_ok() && writer.flush().await.is_ok() {
-                // Whoever has closed already is not told.
-                let _ = writer.shutdown().await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, last).await;
+        socket.end(&self.session).await;
         while self.work.next().await.is_some() {}
     }
 
@@ -216,7 +186,11 @@ impl Driver {
                     return true;
                 }
                 // An answer that comes late is of a message that is told again.
-                Event::Answered { .. } | Event::Malformed { .. } | Event::Bound { .. } => {}
+                Event::Answered { .. }
+                | Event::Malformed { .. }
+                | Event::Bound { .. }
+                | Event::Queried { .. }
+                | Event::QueryRequested { .. } => {}
             }
         }
         false

@@ -101,9 +101,18 @@ async function main() {
 
   const silent = await ask(session, 'submit_sm', { ...to, short_message: 'no receipt, please' });
   assert.equal(silent.command_status, 0);
-  const unknown = await ask(session, 'query_sm', { message_id: silent.message_id });
-  assert.equal(unknown.command_status, smpp.ESME_RINVCMDID);
-  ok('query_sm is not offered, and the bind lives');
+  const asked = { message_id: silent.message_id, source_addr_ton: 5, source_addr: 'Rookery' };
+  const told = await ask(session, 'query_sm', asked);
+  assert.deepEqual([told.command_status, told.message_id, told.message_state, told.error_code], [0, silent.message_id, 2, 0]);
+  assert.ok(Math.abs(told.final_date - Date.now()) < 60000, `${told.final_date}`);
+  for (const wrong of [{ ...asked, source_addr: 'Somebody' }, { ...asked, message_id: '1' }]) {
+    assert.equal((await ask(session, 'query_sm', wrong)).command_status, smpp.ESME_RQUERYFAIL);
+  }
+  assert.equal((await ask(session, 'query_sm', { ...asked, message_id: 'none' })).command_status, smpp.ESME_RINVMSGID);
+  ok('query_sm tells what became of a message, to whom it is of');
+
+  assert.equal((await ask(session, 'cancel_sm', { message_id: silent.message_id })).command_status, smpp.ESME_RINVCMDID);
+  ok('cancel_sm is not offered, and the bind lives');
 
   const many = await Promise.all(Array.from({ length: 500 }, (_, n) => ask(session, 'submit_sm', { ...to, short_message: `${n}` })));
   assert.equal(new Set(many.map((answer) => answer.message_id)).size, 500);

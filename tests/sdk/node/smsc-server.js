@@ -1,8 +1,11 @@
 // npm smpp as a carrier, for Rookery's session as its client: prints `listening PORT`, takes every text but the one that
-// says "refuse" or "throttle", and sends a receipt that only has text, then an inbound text of two parts.
+// says "refuse" or "throttle", and sends a receipt that only has text, then an inbound text of two parts. Of a text that
+// begins with "forget" it says what became of it only to whoever asks, the second time.
 'use strict';
 
 const smpp = require('smpp');
+
+const forgotten = new Map();
 
 const server = smpp.createServer((session) => {
   let last = 0;
@@ -21,6 +24,11 @@ const server = smpp.createServer((session) => {
     last += 1;
     // Hexadecimal here and decimal in the receipt, with zeros in front: as carriers do.
     session.send(pdu.response({ message_id: (last + 0x9a0).toString(16).toUpperCase() }));
+    if (text.startsWith('forget')) {
+      const { source_addr: source, source_addr_ton: ton } = pdu;
+      forgotten.set((last + 0x9a0).toString(16).toUpperCase(), { source, ton, isLost: text.endsWith('lost'), asked: 0 });
+      return undefined;
+    }
     const header = content.udh ? content.udh.map((element) => element.toString('hex')).join(' ') : 'none';
     const back = { source_addr: pdu.destination_addr, destination_addr: pdu.source_addr };
     if (pdu.registered_delivery === 1) {
@@ -38,5 +46,16 @@ const server = smpp.createServer((session) => {
     return undefined;
   });
 });
+
+server.on('session', (session) => session.on('query_sm', (pdu) => {
+  const known = forgotten.get(pdu.message_id);
+  if (!known || known.source !== pdu.source_addr || known.ton !== pdu.source_addr_ton) {
+    return session.send(pdu.response({ command_status: smpp.ESME_RQUERYFAIL }));
+  }
+  known.asked += 1;
+  const fields = { message_id: pdu.message_id, message_state: 1 };
+  if (known.asked > 1) Object.assign(fields, { final_date: new Date(), message_state: known.isLost ? 5 : 2, error_code: known.isLost ? 27 : 0 });
+  return session.send(pdu.response(fields));
+}));
 server.listen(0, '127.0.0.1', () => console.log(`listening ${server.address().port}`));
 process.stdin.on('end', () => process.exit(0)).resume();

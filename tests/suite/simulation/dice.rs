@@ -16,6 +16,9 @@ pub enum Fault {
     ReceiptLate,
     ReceiptTwice,
     ReceiptNever,
+    QueryUnanswered,
+    QueryRefused,
+    QueryThrottled,
     Crash,
     CrashAfterClaim,
     Pause,
@@ -31,7 +34,7 @@ pub enum Fault {
 
 impl Fault {
     /// Each of them.
-    pub const ALL: [Fault; 21] = [
+    pub const ALL: [Fault; 24] = [
         Fault::LinkDropped,
         Fault::BytesSplit,
         Fault::CarrierUnreachable,
@@ -42,6 +45,9 @@ impl Fault {
         Fault::ReceiptLate,
         Fault::ReceiptTwice,
         Fault::ReceiptNever,
+        Fault::QueryUnanswered,
+        Fault::QueryRefused,
+        Fault::QueryThrottled,
         Fault::Crash,
         Fault::CrashAfterClaim,
         Fault::Pause,

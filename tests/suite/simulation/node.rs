@@ -11,9 +11,9 @@ use rookery::core::lease::{Holder, Lane};
 use rookery::core::part::PartId;
 use rookery::core::smpp_carrier::Doubt;
 use rookery::core::wake::Wake;
-use rookery::run::smpp::{Command, Desk, Ears, Means, Note, Standing, Way};
-use smpp::session::Answer;
-use std::collections::BTreeMap;
+use rookery::run::smpp::{Command, Desk, Ears, MOST_ASKED, Means, Note, Standing, Way};
+use smpp::session::{Answer, QueryAnswer};
+use std::collections::{BTreeMap, BTreeSet};
 use store::{Clock, Store};
 use tokio::sync::mpsc;
 
@@ -51,6 +51,8 @@ struct Post {
     has_begun: bool,
     /// Parts that it has in hand, until what became of them is recorded.
     given: BTreeMap<PartId, Given>,
+    /// Parts about which a question is under way.
+    asked: BTreeSet<PartId>,
 }
 
 /// Calls to a customer that are recorded later.
@@ -93,8 +95,11 @@ impl Post {
         if ground.plant == Plant::ResendAlways {
             settings.doubt = Doubt::Resend;
         }
+        if ground.plant == Plant::NeverAsks {
+            settings.asks_after = None;
+        }
         let desk = Desk::new(means, &smsc.carrier, settings, "secret", None);
-        Post { desk, links: Vec::new(), has_begun: false, given: BTreeMap::new() }
+        Post { desk, links: Vec::new(), has_begun: false, given: BTreeMap::new(), asked: BTreeSet::new() }
     }
 
     /// A fault befalls whoever has these parts in hand.
@@ -119,6 +124,7 @@ impl Post {
         }
         self.links.clear();
         self.given.clear();
+        self.asked.clear();
         self.has_begun = false;
     }
 
@@ -143,10 +149,25 @@ impl Post {
                         left = Some((part, number));
                         Command::Submit(part, message)
                     }
+                    Command::Query(part, query) => {
+                        if link.wire.is_none() {
+                            self.desk.note(Note::Told(part, QueryAnswer::Nothing));
+                            continue;
+                        }
+                        ground.dice.note(format!("  {} is asked about {:?}", smsc.carrier.name, query.id));
+                        self.asked.insert(part);
+                        if self.asked.len() > MOST_ASKED {
+                            return Err(format!("{} questions are under way", self.asked.len()));
+                        }
+                        Command::Query(part, query)
+                    }
                     acknowledge @ Command::Acknowledge(..) => acknowledge,
                 };
                 let Some(wire) = &mut link.wire else { continue };
                 if let Some(note) = wire.talk.obey(command, now) {
+                    if let Note::Told(part, _) = &note {
+                        self.asked.remove(part);
+                    }
                     if let Some((part, number)) = left {
                         ground.truth.unsent(number);
                         tell(&mut self.given, part);
@@ -177,6 +198,7 @@ impl Post {
                             }
                         }
                     }
+                    Note::Told(part, _) => _ = self.asked.remove(part),
                     Note::Overdue(part) => doubt(&mut self.given, &mut ground.truth, *part),
                     Note::Down(_, parts) => {
                         for part in parts {
@@ -304,7 +326,7 @@ impl Node {
     pub fn is_quiet(&self) -> bool {
         let mut wires = self.posts.iter().flat_map(|post| &post.links).filter_map(|link| link.wire.as_ref());
         self.calls.is_empty()
-            && self.posts.iter().all(|post| post.given.is_empty())
+            && self.posts.iter().all(|post| post.given.is_empty() && post.asked.is_empty())
             && wires.all(Wire::is_quiet)
     }
 }

@@ -1,12 +1,14 @@
 //! What really happened in a simulated world, known to nobody in it, and the checkers that hold the tables against it.
 
 use super::dice::Dice;
+use super::wire::Smsc;
 use crate::support::books;
 use rookery::core::carrier::CarrierId;
 use rookery::core::ledger::{self, Audit};
 use rookery::core::message::{Reason, Status};
 use rookery::core::{AccountId, Result};
 use smpp::session::Answer;
+use smpp::short_message::MessageState;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Store, Tx, sql};
 
@@ -46,6 +48,8 @@ pub struct Sender {
 pub struct Truth {
     submissions: Vec<Submission>,
     by_key: BTreeMap<Key, Vec<usize>>,
+    /// What a carrier saw that it must not see.
+    pub wrong: Option<String>,
     /// Parts that somebody had in hand when a fault befell him.
     touched: BTreeSet<Key>,
     /// Final receipts whose acknowledgement has arrived.
@@ -116,6 +120,17 @@ impl Truth {
         }
     }
 
+    /// Whether every part to a recipient was taken by a carrier that brought it to the phone.
+    fn is_delivered(&self, msisdn: i64, fate: impl Fn(&str) -> Option<MessageState>) -> bool {
+        let mut parts = self.by_key.range((msisdn, i64::MIN)..=(msisdn, i64::MAX));
+        parts.all(|(_, numbers)| {
+            numbers.iter().any(|at| match &self.submissions[*at].said {
+                Some(Said::Taken(reference)) => fate(reference) == Some(MessageState::Delivered),
+                _ => false,
+            })
+        })
+    }
+
     /// Parts that a carrier has taken, by account: nobody pays for more, even if each is counted once more for its doubt.
     fn taken(&self) -> BTreeMap<AccountId, i64> {
         let mut taken = BTreeMap::new();
@@ -140,6 +155,9 @@ async fn ask<O: Send + 'static>(
 
 /// What holds at every moment.
 pub async fn check(store: &Store, truth: &Truth) -> Found {
+    if let Some(wrong) = &truth.wrong {
+        return Err(wrong.clone());
+    }
     let audit: Audit = ask(store, async |tx: &mut Tx, (): &()| ledger::audit(tx, &()).await).await;
     if audit != Audit::default() {
         return Err(format!("the books: {audit:?}"));
@@ -183,8 +201,11 @@ fn word(status: Status) -> &'static str {
 }
 
 /// What holds at the end.
-pub async fn check_end(store: &Store, truth: &Truth, dice: &mut Dice) -> Found {
-    type Row = (i64, Status, Option<Reason>, i64, i64);
+pub async fn check_end(store: &Store, truth: &Truth, smscs: &[Smsc], dice: &mut Dice) -> Found {
+    type Row = (i64, Status, Option<Reason>, i64, i64, Option<CarrierId>);
+    let asked =
+        |carrier| smscs.iter().any(|it| Some(it.carrier.id) == carrier && it.settings.asks_after.is_some());
+    let fate = |reference: &str| smscs.iter().find_map(|smsc| smsc.fate(reference));
     check(store, truth).await?;
     let (parts, packed, open): (i64, i64, i64) = ask(store, async |tx: &mut Tx, (): &()| {
         Ok(tx
@@ -203,19 +224,25 @@ pub async fn check_end(store: &Store, truth: &Truth, dice: &mut Dice) -> Found {
         return Err(format!("left: {parts} parts, {packed} for later, {open} callbacks"));
     }
     let rows: Vec<Row> = ask(store, async |tx: &mut Tx, (): &()| {
-        Ok(tx.all(sql!("SELECT msisdn, status, reason, price, open FROM recipient"), &[]).await?)
+        Ok(tx.all(sql!("SELECT msisdn, status, reason, price, open, carrier FROM recipient"), &[]).await?)
     })
     .await;
     if rows.len() != truth.accepted.len() {
         return Err(format!("{} recipients, not {}", rows.len(), truth.accepted.len()));
     }
     let mut delivered: BTreeMap<AccountId, i64> = BTreeMap::new();
-    for (msisdn, status, reason, price, open) in rows {
+    for (msisdn, status, reason, price, open, carrier) in rows {
         if !status.is_final() || open != 0 {
             return Err(format!("{msisdn} ends as {status:?} with {open} open parts"));
         }
         if reason == Some(Reason::Timeout) && !truth.touched.iter().any(|(to, _)| *to == msisdn) {
             return Err(format!("{msisdn} was given up as in doubt, and nothing had gone wrong"));
+        }
+        if reason == Some(Reason::NoReceipt) && asked(carrier) {
+            return Err(format!("{msisdn} was given up without a receipt, and its carrier was not asked"));
+        }
+        if status == Status::Delivered && !truth.is_delivered(msisdn, fate) {
+            return Err(format!("{msisdn} is said to be delivered, and is not"));
         }
         if status == Status::Delivered {
             *delivered.entry(truth.accepted[&msisdn].account).or_default() += price;

@@ -8,9 +8,10 @@ use rookery::core::smpp_carrier::{Doubt, SmppSettings};
 use rookery::run::smpp::{Conversation, Way};
 use smpp::concatenation;
 use smpp::receipt::Receipt;
-use smpp::session::{Answer, Event, Handle, Options, Session};
-use smpp::short_message::{MessageState, ShortMessage};
+use smpp::session::{Answer, Event, Handle, Options, Queried, Query, Session};
+use smpp::short_message::{Address, MessageState, ShortMessage};
 use smpp::status::Status;
+use std::collections::BTreeMap;
 
 /// A receipt that a carrier has to bring, and brings again until it is acknowledged.
 struct Report {
@@ -31,6 +32,8 @@ pub struct Smsc {
     pub doubt: Doubt,
     pub unreachable_until: i64,
     reports: Vec<Report>,
+    /// What becomes of what it has taken, by reference: where that came from, how it ends and when.
+    fates: BTreeMap<String, (Address, MessageState, i64)>,
 }
 
 /// Which part to whom a message brings.
@@ -42,7 +45,7 @@ pub fn key(message: &ShortMessage) -> Key {
 impl Smsc {
     pub fn new(carrier: Carrier, settings: SmppSettings) -> Self {
         let doubt = settings.doubt;
-        Smsc { carrier, settings, doubt, unreachable_until: 0, reports: Vec::new() }
+        Smsc { carrier, settings, doubt, unreachable_until: 0, reports: Vec::new(), fates: BTreeMap::new() }
     }
 
     /// Whether a receipt is still to be brought by this time.
@@ -63,7 +66,12 @@ impl Smsc {
             return (Said::Refused, at);
         }
         let reference = format!("r{number}");
-        if dice.strikes(Fault::ReceiptNever, 16) {
+        let states = [MessageState::Delivered; 4];
+        let others = [MessageState::Undeliverable, MessageState::Expired, MessageState::Rejected];
+        let state = if dice.one_in(4) { dice.pick(&others) } else { dice.pick(&states) };
+        if dice.strikes(Fault::ReceiptNever, 6) {
+            let ends = at + dice.millis(20, 30_000);
+            self.fates.insert(reference.clone(), (message.source.clone(), state, ends));
             return (Said::Taken(reference), at);
         }
         let mut told = at + dice.millis(20, 1_500);
@@ -72,9 +80,7 @@ impl Smsc {
         } else if dice.strikes(Fault::ReceiptLate, 10) {
             told = at + dice.millis(10_000, 200_000);
         }
-        let states = [MessageState::Delivered; 4];
-        let others = [MessageState::Undeliverable, MessageState::Expired, MessageState::Rejected];
-        let state = if dice.one_in(4) { dice.pick(&others) } else { dice.pick(&states) };
+        self.fates.insert(reference.clone(), (message.source.clone(), state, told));
         let copies = if dice.strikes(Fault::ReceiptTwice, 8) { 2 } else { 1 };
         let original = message.clone();
         if dice.one_in(8) {
@@ -89,6 +95,31 @@ impl Smsc {
     }
 }
 
+impl Smsc {
+    /// How a message ends that it took.
+    pub fn fate(&self, reference: &str) -> Option<MessageState> {
+        self.fates.get(reference).map(|(_, state, _)| *state)
+    }
+
+    /// Answers a question; the error says that nobody could ask it.
+    fn tell(&self, query: &Query, dice: &mut Dice, now: i64) -> Result<Result<Queried, Status>, String> {
+        let Some((source, state, ends)) = self.fates.get(&query.id) else {
+            return Err(format!("{} is asked about {:?}, which it never took", self.carrier.name, query.id));
+        };
+        if self.settings.asks_after.is_none() || *source != query.source {
+            return Err(format!("{} is asked {query:?} against its settings", self.carrier.name));
+        }
+        if dice.strikes(Fault::QueryRefused, 3) {
+            return Ok(Err(Status::QUERY_FAILED));
+        }
+        if dice.strikes(Fault::QueryThrottled, 3) {
+            return Ok(Err(Status::THROTTLED));
+        }
+        let state = if *ends <= now { *state } else { MessageState::Enroute };
+        Ok(Ok(Queried { id: query.id.clone(), done: None, state, error: 0 }))
+    }
+}
+
 /// A connection: our side, the carrier's side, and what is between them.
 pub struct Wire {
     pub talk: Conversation,
@@ -96,6 +127,7 @@ pub struct Wire {
     up: Vec<u8>,
     down: Vec<u8>,
     owed: Vec<(i64, Handle, Said)>,
+    asked: Vec<(i64, Handle, Result<Queried, Status>)>,
 }
 
 /// How many octets arrive of those that are on their way.
@@ -105,10 +137,11 @@ fn arriving(waiting: usize, dice: &mut Dice) -> usize {
 
 impl Wire {
     pub fn new(way: &Way, number: usize, smsc: &Smsc, now: i64) -> Self {
-        let options = Options { response_timeout: smsc.settings.response_timeout, ..Options::default() };
+        let response_timeout = smsc.settings.response_timeout;
+        let options = Options { response_timeout, takes_queries: true, ..Options::default() };
         let talk = Conversation::begin(way, number).expect("a bind can be written");
         let far = Session::smsc(options, now);
-        Wire { talk, far, up: Vec::new(), down: Vec::new(), owed: Vec::new() }
+        Wire { talk, far, up: Vec::new(), down: Vec::new(), owed: Vec::new(), asked: Vec::new() }
     }
 
     /// Moves octets to both sides.
@@ -128,7 +161,7 @@ impl Wire {
 
     /// Whether nothing is on its way.
     pub fn is_quiet(&self) -> bool {
-        self.up.is_empty() && self.down.is_empty() && self.owed.is_empty()
+        self.up.is_empty() && self.down.is_empty() && self.owed.is_empty() && self.asked.is_empty()
     }
 
     /// What the carrier does with what it was sent, and what it sends by itself.
@@ -145,6 +178,13 @@ impl Wire {
                 Said::TooMuch => self.far.refuse(handle, Status::THROTTLED),
                 Said::Refused => self.far.refuse(handle, Status::INVALID_DESTINATION),
             };
+        }
+        for (at, handle, said) in std::mem::take(&mut self.asked) {
+            match said {
+                _ if at > now => self.asked.push((at, handle, said)),
+                Ok(queried) => _ = self.far.tell(handle, &queried),
+                Err(status) => _ = self.far.refuse(handle, status),
+            }
         }
         for (token, report) in smsc.reports.iter_mut().enumerate() {
             if self.far.free() == 0 {
@@ -180,6 +220,14 @@ impl Wire {
                     truth.decided(number, said.clone());
                     self.owed.push((at, handle, said));
                 }
+                Event::QueryRequested { handle, query } => match smsc.tell(&query, dice, now) {
+                    Err(wrong) => _ = truth.wrong.get_or_insert(wrong),
+                    Ok(_) if dice.strikes(Fault::QueryUnanswered, 2) => {}
+                    Ok(said) => {
+                        dice.note(format!("  {} tells {said:?}", smsc.carrier.name));
+                        self.asked.push((now + dice.millis(0, 400), handle, said));
+                    }
+                },
                 Event::Answered { token, answer: Answer::Accepted { .. }, is_late: false } => {
                     let report = &mut smsc.reports[token];
                     report.copies -= 1;
@@ -198,7 +246,10 @@ impl Wire {
                         smsc.reports[token].underway = false;
                     }
                 }
-                Event::Answered { .. } | Event::Bound { .. } | Event::Malformed { .. } => {}
+                Event::Answered { .. }
+                | Event::Bound { .. }
+                | Event::Malformed { .. }
+                | Event::Queried { .. } => {}
             }
         }
     }
@@ -206,6 +257,7 @@ impl Wire {
     /// The connection breaks: what was on its way is gone, both sides learn of it.
     pub fn cut(&mut self, smsc: &mut Smsc, truth: &mut Truth, dice: &mut Dice, now: i64) {
         (self.up, self.down, self.owed) = (Vec::new(), Vec::new(), Vec::new());
+        self.asked.clear();
         self.far.closed();
         self.listen(smsc, truth, dice, now);
         self.talk.session.closed();

@@ -113,7 +113,13 @@ impl World {
                 Plant::ResendAlways | Plant::SendBeforeRecord => Doubt::Fail,
                 _ => dice.pick(Doubt::ALL),
             };
-            settings.set("doubt", doubt.name());
+            if dice.one_in(4) {
+                settings.set("doubt", doubt.name());
+            } else {
+                settings.set("doubt", "query");
+                settings.set("query-else", doubt.name());
+                settings.set("query-seconds", dice.pick(&["1", "3"]));
+            }
             settings.set("window", dice.pick(&["1", "2", "5"]));
             settings.set("binds", dice.pick(&["1", "1", "2"]));
             settings.set("mode", dice.pick(&["trx", "trx", "tx-rx"]));
@@ -168,7 +174,7 @@ impl World {
             }
         }
         self.settle().await?;
-        truth::check_end(&self.ground.store, &self.ground.truth, &mut self.ground.dice).await
+        truth::check_end(&self.ground.store, &self.ground.truth, &self.smscs, &mut self.ground.dice).await
     }
 
     async fn step(&mut self) -> Found {
@@ -465,17 +471,19 @@ async fn record(store: &Store, calls: Calls) -> Result<()> {
 #[derive(Debug)]
 struct Waiting {
     parts: bool,
+    /// What has its hour: messages for later, and parts that are to be asked about.
     later: bool,
     callbacks: bool,
 }
 
 async fn waiting(store: &Store) -> Waiting {
-    let counts: Result<(i64, i64, i64)> = store
+    let counts: Result<(i64, i64, i64, i64)> = store
         .write((), async |tx: &mut Tx, (): &()| {
             Ok(tx
                 .one(
                     sql!(
                         "SELECT (SELECT CAST(count(*) AS BIGINT) FROM part WHERE marked <= 0),
+                         (SELECT CAST(count(*) AS BIGINT) FROM part WHERE ask IS NOT NULL),
                          (SELECT CAST(count(*) AS BIGINT) FROM schedule),
                          (SELECT CAST(count(*) AS BIGINT) FROM callback WHERE open)"
                     ),
@@ -484,6 +492,6 @@ async fn waiting(store: &Store) -> Waiting {
                 .await?)
         })
         .await;
-    let (parts, later, callbacks) = counts.expect("the counts");
-    Waiting { parts: parts > 0, later: later > 0, callbacks: callbacks > 0 }
+    let (parts, asked, later, callbacks) = counts.expect("the counts");
+    Waiting { parts: parts > 0, later: asked + later > 0, callbacks: callbacks > 0 }
 }

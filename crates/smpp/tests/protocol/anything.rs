@@ -5,7 +5,8 @@
 
 use crate::link::{bound, drain, options, pair, request, respond, text};
 use proptest::prelude::*;
-use smpp::session::{Event, Session};
+use smpp::session::{Event, Options, Query, Session};
+use smpp::short_message::Address;
 use std::fs;
 use std::path::Path;
 
@@ -88,6 +89,7 @@ fn outcome(mut session: Session<u32>, pieces: &[&[u8]]) -> (Vec<Event<u32>>, Vec
 fn shown(events: &[Event<u32>]) -> Vec<String> {
     let all = events.iter().map(|event| match event {
         Event::Received { arrival, message, .. } => format!("{arrival:?} {message:?} {:?}", message.octets),
+        Event::QueryRequested { query, .. } => format!("{query:?}"),
         other => format!("{other:?}"),
     });
     all.collect()
@@ -98,7 +100,7 @@ proptest! {
     fn octets_may_come_in_any_pieces(octets in conversation(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6), role in 0u8..3) {
         let session = || match role {
             0 => bound(),
-            1 => pair(options()).1,
+            1 => pair(Options { takes_queries: true, ..options() }).1,
             _ => Session::smsc(options(), 0),
         };
         let whole = outcome(session(), &[&octets]);
@@ -131,6 +133,10 @@ proptest! {
         for token in 0..5 {
             session.submit(token, &text("Hello"), 0).unwrap();
         }
+        let query = Query { id: "a1".into(), source: Address::alphanumeric("Rookery") };
+        for token in 5..8 {
+            session.query(token, &query, 0).unwrap();
+        }
         if late {
             session.tick(11_000_000);
         }
@@ -139,14 +145,21 @@ proptest! {
         let mut told = Vec::new();
         for event in drain(&mut session) {
             match event {
-                Event::Answered { token, is_late: false, .. } | Event::Overdue { token } => told.push(token),
+                Event::Answered { token, is_late: false, .. } | Event::Overdue { token } => {
+                    prop_assert!(token < 5);
+                    told.push(token);
+                }
+                Event::Queried { token, .. } => {
+                    prop_assert!(token >= 5);
+                    told.push(token);
+                }
                 Event::Answered { token, .. } => prop_assert!(told.contains(&token)),
                 Event::Ended { in_doubt, .. } => told.extend(in_doubt),
                 _ => {}
             }
         }
         told.sort_unstable();
-        prop_assert_eq!(told, [0, 1, 2, 3, 4]);
+        prop_assert_eq!(told, [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]

@@ -5,4 +5,5 @@
 mod anything;
 mod link;
 mod oracle;
+mod queries;
 mod sessions;
