@@ -583,11 +583,11 @@ pub async fn keys(rx: &mut Rx, of: &(AccountId, String)) -> Result<(View, Vec<Ke
     Ok((view, keys))
 }
 
-/// Makes all keys of a channel void.
-pub async fn revoke_keys(tx: &mut Tx, of: &(AccountId, String)) -> Result<()> {
-    let view = find(tx, of).await?;
-    key::revoke_for(tx, view.channel.scope.account, Role::Channel, Some(&of.1)).await?;
-    Ok(())
+/// Makes all keys of a channel void; answers whose it is.
+pub async fn revoke_keys(tx: &mut Tx, of: &(AccountId, String)) -> Result<Scope> {
+    let scope = find(tx, of).await?.channel.scope;
+    key::revoke_for(tx, scope.account, Role::Channel, Some(&of.1)).await?;
+    Ok(scope)
 }
 
 /// Sets where a channel's messages go.

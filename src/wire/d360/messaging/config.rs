@@ -4,6 +4,7 @@ use super::super::error::MetaError;
 use super::super::fields::Fields;
 use super::super::json::{Json, answer};
 use super::view;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::business::{self, Hook, place};
 use crate::core::channel;
 use crate::core::partner::check_url;
@@ -63,6 +64,17 @@ fn asked(mut fields: Fields, hook: (Scope, String, Vault)) -> Result<(Hook, Valu
     Ok((Hook { scope, of, url, headers: lines, vault }, echo))
 }
 
+/// By name: a URL and headers may hold secrets.
+fn hooked(hook: &Hook, action: &'static str) -> Act {
+    Act::on(hook.scope.account, action).object(&hook.of).with("settings", "webhook_url headers")
+}
+
+fn changed(setting: &'static str) -> impl Fn(&(Scope, String, String), &()) -> Act + Send + 'static {
+    move |(scope, channel, _), ()| {
+        Act::on(scope.account, "channel.update").object(channel).with("settings", setting)
+    }
+}
+
 /// Set the channel's webhook
 ///
 /// An empty URL takes it away.
@@ -71,11 +83,13 @@ fn asked(mut fields: Fields, hook: (Scope, String, Vault)) -> Result<(Hook, Valu
 async fn set_hook(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     fields: Fields,
 ) -> Result<Response, Refusal> {
     let (hook, echo) = asked(fields, (caller.scope, caller.channel, state.vault.clone()))?;
-    once.answer(&state, hook, channel::set_hook, move |()| Ok(answer(StatusCode::OK, &echo))).await
+    let unit = audited(actor, channel::set_hook, |hook: &Hook, (): &()| hooked(hook, "channel.update"));
+    once.answer(&state, hook, unit, move |()| Ok(answer(StatusCode::OK, &echo))).await
 }
 
 /// View the webhook of the channel's business account
@@ -97,12 +111,14 @@ async fn business_hook(State(state): State<Shared>, caller: ChannelCaller) -> Re
 async fn set_business_hook(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     fields: Fields,
 ) -> Result<Response, Refusal> {
     let found = view(&state, &caller).await?;
     let (hook, echo) = asked(fields, (caller.scope, found.business.id, state.vault.clone()))?;
-    once.answer(&state, hook, business::set_hook, move |()| Ok(answer(StatusCode::OK, &echo))).await
+    let unit = audited(actor, business::set_hook, |hook: &Hook, (): &()| hooked(hook, "business.update"));
+    once.answer(&state, hook, unit, move |()| Ok(answer(StatusCode::OK, &echo))).await
 }
 
 /// View the channel's number
@@ -124,6 +140,7 @@ const PROFILE_MAX: usize = 512;
 async fn set_profile(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     attributes: Attributes,
 ) -> Result<Response, Refusal> {
@@ -139,7 +156,7 @@ async fn set_profile(
     reader.finish()?;
     let command = (caller.scope, caller.channel, profile.to_string());
     let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
-    once.answer(&state, command, channel::set_profile, done).await
+    once.answer(&state, command, audited(actor, channel::set_profile, changed("profile")), done).await
 }
 
 /// Longest public key, in PEM: one of 4,096 bits has some 800 characters.
@@ -164,6 +181,7 @@ async fn public_key(State(state): State<Shared>, caller: ChannelCaller) -> Resul
 async fn set_public_key(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     mut fields: Fields,
 ) -> Result<Response, Refusal> {
@@ -182,5 +200,5 @@ async fn set_public_key(
     fields.finish()?;
     let command = (caller.scope, caller.channel, key.unwrap_or_default());
     let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
-    once.answer(&state, command, channel::set_public_key, done).await
+    once.answer(&state, command, audited(actor, channel::set_public_key, changed("public_key")), done).await
 }
