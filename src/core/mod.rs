@@ -31,6 +31,7 @@ pub mod event;
 pub mod expansion;
 pub mod fragment;
 pub mod group;
+pub mod hook;
 pub mod http_carrier;
 pub mod http_transport;
 pub mod idempotency;

@@ -221,7 +221,7 @@ impl From<Session> for SessionBody {
     responses((status = 200, body = List<SessionBody>)))]
 async fn sessions(State(state): State<Shared>, who: Who) -> Result<Json<List<SessionBody>>, Refusal> {
     let found = state.store.read(myself(&who)?, session::list).await?;
-    Ok(Json(List { items: found.into_iter().map(SessionBody::from).collect(), next: None }))
+    Ok(Json(List::whole(found)))
 }
 
 /// End one's other sessions

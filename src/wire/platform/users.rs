@@ -317,7 +317,7 @@ async fn sessions(
 ) -> Result<Json<List<SessionBody>>, Refusal> {
     let person = person_of(&state, &who, &account, &user, Right::Read).await?;
     let found = state.store.read((person.scope, person.id), session::list).await?;
-    Ok(Json(List { items: found.into_iter().map(SessionBody::from).collect(), next: None }))
+    Ok(Json(List::whole(found)))
 }
 
 /// End a user's sessions

@@ -68,9 +68,7 @@ const PAIRS: &[(Deed, Deed)] = &[
     (Demote(0, 1), Add(1)),
     (Demote(0, 1), Password(1, 2)),
     (Remove(0, 1), TakeFactor(1, 2)),
-    (Remove(0, 1), SignOut(1, 2)),
     (EndSession(1), Remove(1, 2)),
-    (Remove(0, 2), Remove(0, 2)),
     (Add(0), Add(1)),
     // Signing in against what ends it.
     (SignIn(2), SignIn(2)),
@@ -83,8 +81,6 @@ const PAIRS: &[(Deed, Deed)] = &[
     (SignIn(2), EndSession(2)),
     (SignIn(2), Hold(Partner)),
     (OwnPassword(2), Remove(0, 2)),
-    (OwnPassword(2), SignOut(0, 2)),
-    (EndSession(2), SignOut(0, 2)),
     // Keys against each other and against their account.
     (Rotate, Rotate),
     (Rotate, RevokeOwn),
@@ -93,7 +89,6 @@ const PAIRS: &[(Deed, Deed)] = &[
     // What the operator did stays.
     (Hold(Operator), Hold(Partner)),
     (Hold(Operator), Release(Partner)),
-    (Hold(Partner), Release(Partner)),
     (Hold(Partner), Release(Operator)),
     (Release(Partner), Release(Operator)),
     (End(Operator), End(Partner)),
@@ -104,11 +99,9 @@ const PAIRS: &[(Deed, Deed)] = &[
     (End(Partner), Release(Partner)),
     (Limit(Operator, 5), Limit(Partner, 9)),
     (Limit(Operator, 5), Limit(Partner, 3)),
-    (Limit(Operator, 5), Limit(Operator, 9)),
     (Limit(Partner, 5), Limit(Partner, 9)),
     (Cap(Operator, 5), Cap(Partner, 9)),
     (Cap(Operator, 5), Cap(Partner, 3)),
-    (Cap(Operator, 5), Limit(Operator, 9)),
 ];
 
 /// Against the units of the account.
@@ -123,8 +116,6 @@ const BESIDE: &[(Deed, Act)] = &[
     (End(Operator), Act::DeleteChild),
     (End(Partner), Act::DeleteAccount),
     (Cap(Operator, 5), Act::Accept),
-    (Cap(Partner, 5), Act::Grant(5)),
-    (Limit(Partner, 5), Act::Accept),
 ];
 
 fn by_sight(world: &World, level: Level) -> Sight {
