@@ -96,6 +96,7 @@ impl Patch {
 }
 
 /// Whether what is said is no less strict than the ceiling; what is not said was so before.
+#[expect(clippy::option_option, reason = "not said, taken away, and a value are three things")]
 fn fits<T: PartialOrd>(said: Option<Option<T>>, ceiling: Option<T>) -> bool {
     match (said, ceiling) {
         (None, _) | (_, None) => true,

@@ -66,7 +66,7 @@ fn asked(mut fields: Fields, hook: (Scope, Owner, String, Vault)) -> Result<(Hoo
 }
 
 /// By name: a URL and headers may hold secrets.
-fn hooked(hook: &Hook, (): &()) -> Act {
+fn hooked(hook: &Hook) -> Act {
     let action = match hook.owner {
         Owner::Channel => "channel.update",
         Owner::Business => "business.update",
@@ -94,7 +94,7 @@ async fn set_hook(
 ) -> Result<Response, Refusal> {
     let (hook, echo) = asked(fields, (caller.scope, Owner::Channel, caller.channel, state.vault.clone()))?;
     let done = move |()| Ok(answer(StatusCode::OK, &echo));
-    once.answer(&state, hook, audited(actor, hook::set, hooked), done).await
+    once.answer(&state, hook, audited(actor, hook::set, |hook: &Hook, (): &()| hooked(hook)), done).await
 }
 
 /// View the webhook of the channel's business account
@@ -124,7 +124,7 @@ async fn set_business_hook(
     let (hook, echo) =
         asked(fields, (caller.scope, Owner::Business, found.business.id, state.vault.clone()))?;
     let done = move |()| Ok(answer(StatusCode::OK, &echo));
-    once.answer(&state, hook, audited(actor, hook::set, hooked), done).await
+    once.answer(&state, hook, audited(actor, hook::set, |hook: &Hook, (): &()| hooked(hook)), done).await
 }
 
 /// View the channel's number
