@@ -9,9 +9,12 @@ ALTER TABLE access_key ADD COLUMN networks TEXT;
 ALTER TABLE access_key ADD COLUMN used BIGINT;
 ALTER TABLE access_key ADD COLUMN requests BIGINT;
 
--- When an account is deleted for good, and the status that it has again if that is undone.
+-- Who suspended an account, when it is deleted for good and who asked for that: what the operator did only the operator
+-- undoes. Before this only the operator could suspend.
+ALTER TABLE account ADD COLUMN held_by TEXT;
 ALTER TABLE account ADD COLUMN closes BIGINT;
-ALTER TABLE account ADD COLUMN reopens TEXT;
+ALTER TABLE account ADD COLUMN closed_by TEXT;
+UPDATE account SET held_by = 'operator' WHERE status = 'suspended';
 CREATE INDEX account_closing ON account (closes) WHERE closes IS NOT NULL;
 
 -- What an account may spend in a day and a month of its own calendar, and what it has spent of them until they end.
@@ -54,6 +57,20 @@ CREATE TABLE allowance (
     countries TEXT,
     per_country BIGINT,
     busy_until BIGINT NOT NULL,
+    PRIMARY KEY (root, account)
+) CLUSTERED;
+
+-- What the operator has limited, at most: a partner can only tighten it. NULL is no limit of the operator's.
+CREATE TABLE ceiling (
+    root BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    requests BIGINT,
+    messages BIGINT,
+    price BIGINT,
+    countries TEXT,
+    per_country BIGINT,
+    day_cap BIGINT,
+    month_cap BIGINT,
     PRIMARY KEY (root, account)
 ) CLUSTERED;
 

@@ -2,13 +2,17 @@
 
 use super::{Failure, Outcome, account_id, noted, say};
 use crate::core::account::{self, Account, NewAccount, NewChild, NewPartner, Setting};
+use crate::core::audit::{Act, Actor, audited};
+use crate::core::closing;
 use crate::core::ledger::{self, Balance};
 use crate::core::money::{Amount, Currency};
 use crate::core::number::Form;
 use crate::core::partner::{self, Partner, Patch, check_url};
 use crate::core::phone::Originator;
+use crate::core::reach::{self, Sight, View};
+use crate::core::suspension::Level;
 use crate::core::terms::{self, Messaging, MessagingSetting};
-use crate::core::{AccountId, Code, Error, Violation, smpp_outbox, smpp_user};
+use crate::core::{AccountId, Code, Error, Timestamp, Violation, smpp_outbox, smpp_user};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -50,13 +54,18 @@ pub(super) struct CreateChild {
 
 #[derive(Subcommand)]
 pub(super) enum AccountCommand {
-    /// Stop an account and, if it is a partner, its children
+    /// Stop an account and, if it is a partner, its children; its partner cannot resume it
     Suspend {
         /// Account number or partner id
         id: String,
     },
-    /// Let a suspended account act again
+    /// Let a suspended account act again, whoever suspended it
     Resume {
+        /// Account number or partner id
+        id: String,
+    },
+    /// Undo the deletion of an account that is about to end, whoever asked for it
+    Restore {
         /// Account number or partner id
         id: String,
     },
@@ -165,7 +174,25 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         }
         AccountCommand::Resume { id } => {
             let id = account_id(installation, &id).await?;
-            store.write(id, noted(account::resume, "account.resume", |id, ()| *id)).await?;
+            let resumed = store.write(id, noted(account::resume, "account.resume", |id, ()| *id)).await;
+            if let Err(error) = resumed {
+                return Err(match error {
+                    Error::Invalid(_) => {
+                        Failure(format!("{id} is about to be deleted: `rookery account restore` undoes that"))
+                    }
+                    other => other.into(),
+                });
+            }
+        }
+        AccountCommand::Restore { id } => {
+            let id = account_id(installation, &id).await?;
+            let unit = noted(closing::reopen, "account.restore", |sight, _| sight.at);
+            if let Err(error) = store.write(Sight::operators(id), unit).await {
+                return Err(match error {
+                    Error::Invalid(_) => Failure(format!("{id} is not about to be deleted")),
+                    other => other.into(),
+                });
+            }
         }
         AccountCommand::Delete { id } => {
             let id = account_id(installation, &id).await?;
@@ -173,11 +200,19 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
         }
         AccountCommand::Set { id, settings } => {
             let id = account_id(installation, &id).await?;
+            // By name: a URL may hold a secret.
+            let names: Vec<&str> =
+                settings.iter().map(|text| text.split('=').next().unwrap_or_default()).collect();
+            let names = names.join(" ");
             let settings = settings.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
             for setting in &settings {
                 check_user(installation, id, setting).await?;
             }
-            store.write((id, settings), noted(account::set_all, "account.update", |(id, _), ()| *id)).await?;
+            let about = move |(id, _): &(AccountId, Vec<Setting>), (): &()| {
+                Act::on(*id, "account.update").with("settings", &names)
+            };
+            let unit = audited(Actor::command_line(), account::set_all, about);
+            store.write((id, settings), unit).await?;
         }
         AccountCommand::Show { id, json } => {
             let id = account_id(installation, &id).await?;
@@ -186,7 +221,8 @@ pub(super) async fn account(installation: &Installation, command: AccountCommand
             let partner =
                 if account.is_partner() { Some(store.read(account.id, partner::view).await?) } else { None };
             let messaging = store.read(account.scope(), terms::messaging).await?;
-            show(&account, &balance, &messaging, partner.as_ref(), json);
+            let standing = store.read(Sight::operators(id), reach::find).await.ok();
+            show((&account, standing.as_ref()), &balance, &messaging, partner.as_ref(), json);
         }
     }
     Ok(())
@@ -275,13 +311,22 @@ fn filled(value: &str) -> Option<String> {
     Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
-fn show(account: &Account, balance: &Balance, messaging: &Messaging, partner: Option<&Partner>, json: bool) {
+fn show(
+    (account, standing): (&Account, Option<&View>),
+    balance: &Balance,
+    messaging: &Messaging,
+    partner: Option<&Partner>,
+    json: bool,
+) {
     let payment = if balance.postpaid { "postpaid" } else { "prepaid" };
     let mut document = json!({
         "id": account.id.0,
         "name": account.name,
         "email": account.email,
         "status": account.status.name(),
+        "suspendedBy": standing.and_then(|view| view.held_by).map(Level::name),
+        "closesDatetime": standing.and_then(|view| view.closes).map(Timestamp::rfc3339_offset),
+        "closedBy": standing.and_then(|view| view.closed_by).map(Level::name),
         "currency": account.currency.as_str(),
         "payment": payment,
         "balance": balance.posted.to_string(),

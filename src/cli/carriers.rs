@@ -1,6 +1,8 @@
 //! `carrier`, `route`.
 
 use super::{Failure, Outcome, say};
+use crate::core::account::AccountId;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::carrier::{self, Carrier, CarrierId, CarrierKind, Change, NewCarrier, Settings};
 use crate::core::http_carrier;
 use crate::core::route::{self, Route};
@@ -254,7 +256,10 @@ pub(super) async fn carrier(
                 is_default: new.default,
             };
             check(command.kind, &command.settings)?;
-            let made = store.write(command, carrier::add).await?;
+            let about = |_: &NewCarrier, made: &Carrier| {
+                own("carrier.add", &made.name).with("kind", made.kind.name())
+            };
+            let made = store.write(command, audited(Actor::command_line(), carrier::add, about)).await?;
             let report_url = report_url(&made);
             if new.json {
                 say(&shown(&made, report_url.as_deref()).to_string());
@@ -294,14 +299,26 @@ pub(super) async fn carrier(
             check(carrier.kind, &changes)?;
             let secret = password_env.as_deref().map(secret).transpose()?;
             let vault = installation.vault.clone();
-            store.write(Change { name, settings: changes, secret, vault }, carrier::set).await?;
+            let about = |change: &Change, _: &Carrier| {
+                let names: Vec<String> = change.settings.all().map(|(name, _)| name.to_string()).collect();
+                own("carrier.set", &change.name)
+                    .with("settings", names.join(" "))
+                    .with("secret", change.secret.is_some())
+            };
+            let unit = audited(Actor::command_line(), carrier::set, about);
+            store.write(Change { name, settings: changes, secret, vault }, unit).await?;
         }
         CarrierCommand::Remove { name } => {
-            let gone: crate::core::Result<()> = store.write(name, carrier::remove).await;
-            gone?;
+            let about = |name: &String, (): &()| own("carrier.remove", name);
+            store.write(name, audited(Actor::command_line(), carrier::remove, about)).await?;
         }
     }
     Ok(())
+}
+
+/// Something that the operator does for itself. Settings go by name: a value may be a secret.
+fn own(action: &'static str, object: &str) -> Act {
+    Act::on(AccountId(0), action).object(object)
 }
 
 /// A prefix, or what stands for a network in its place.
@@ -318,8 +335,10 @@ pub(super) async fn route(installation: &Installation, command: RouteCommand) ->
         RouteCommand::Add { prefix, carrier, mcc, mnc, priority, weight } => {
             let prefix = place(prefix, mcc.as_deref(), mnc.as_deref());
             let route = Route { prefix, carrier: CarrierId(0), priority, weight };
-            let added: crate::core::Result<()> = store.write((carrier, route), route::add).await;
-            added?;
+            let about = |(carrier, route): &(String, Route), (): &()| {
+                own("route.add", &route.prefix).with("carrier", carrier).with("priority", route.priority)
+            };
+            store.write((carrier, route), audited(Actor::command_line(), route::add, about)).await?;
         }
         RouteCommand::List { json } => {
             let (routes, carriers) = (store.read((), route::all).await?, store.read((), carrier::all).await?);
@@ -354,8 +373,10 @@ pub(super) async fn route(installation: &Installation, command: RouteCommand) ->
         }
         RouteCommand::Remove { prefix, carrier, mcc, mnc } => {
             let prefix = place(prefix, mcc.as_deref(), mnc.as_deref());
-            let gone: crate::core::Result<()> = store.write((prefix, carrier), route::remove).await;
-            gone?;
+            let about = |(prefix, carrier): &(String, String), (): &()| {
+                own("route.remove", prefix).with("carrier", carrier)
+            };
+            store.write((prefix, carrier), audited(Actor::command_line(), route::remove, about)).await?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome, account_id, moment, noted, say};
 use crate::core::api_key;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::key::{self, KeyId, NewKey, Role};
 use crate::core::secret::Secret;
 use crate::core::signing_key::{self, Rotation};
@@ -151,7 +152,9 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
         }
         KeyCommand::Create { id, new: New { mode, name, json } } => {
             let account = account_id(installation, &id).await?;
-            let unit = noted(key::create_for, "key.create", |(account, ..), _| *account);
+            let unit = audited(Actor::command_line(), key::create_for, |(account, ..), key| {
+                made_act(*account, "key.create", key)
+            });
             let made = store.write((account, mode.role(), name), unit).await;
             show(&explained(made, &id)?, json);
         }
@@ -159,7 +162,9 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
             let account = account_id(installation, &id).await?;
             let wrong = |_| Failure("the key is not 16 to 64 printable characters without blanks".into());
             let text = Secret::imported_key(&from_input()?).map_err(wrong)?;
-            let unit = noted(key::import, "key.import", |(account, ..), _| *account);
+            let unit = audited(Actor::command_line(), key::import, |(account, ..), key| {
+                made_act(*account, "key.import", key)
+            });
             let made = explained(store.write((account, mode.role(), name, text), unit).await, &id)?;
             if json {
                 say(&json!({"id": made.id.hyphenated(), "mode": made.role.name()}).to_string());
@@ -170,10 +175,16 @@ pub(super) async fn key(installation: &Installation, command: KeyCommand) -> Out
         KeyCommand::Revoke { key_id } => {
             let id = KeyId::parse(&key_id)
                 .ok_or_else(|| Failure(format!("{key_id} is no key id; `key list` shows them")))?;
-            store.write(id, noted(api_key::revoke_any, "key.revoke", |_, account| *account)).await?;
+            let about =
+                |id: &KeyId, account: &AccountId| Act::on(*account, "key.revoke").object(id.hyphenated());
+            store.write(id, audited(Actor::command_line(), api_key::revoke_any, about)).await?;
         }
     }
     Ok(())
+}
+
+fn made_act(account: AccountId, action: &'static str, key: &NewKey) -> Act {
+    Act::on(account, action).object(key.id.hyphenated()).with("mode", key.role.name())
 }
 
 fn explained(made: Result<NewKey, Error>, id: &str) -> Result<NewKey, Failure> {
@@ -233,14 +244,19 @@ pub(super) async fn signing_key(installation: &Installation, command: SigningKey
             let wrong =
                 |_| Failure("the signing key is not 32 to 128 printable characters without blanks".into());
             let text = Secret::imported_signing_key(&from_input()?).map_err(wrong)?;
-            store.write((id, text, installation.vault.clone()), account::set_signing_key).await?;
+            let unit = noted(account::set_signing_key, "signing-key.import", |(id, ..), ()| *id);
+            store.write((id, text, installation.vault.clone()), unit).await?;
         }
         SigningKeyCommand::Rotate { id, when, json } => {
             let account = account_id(installation, &id).await?;
             let text = when.at.as_deref().or(when.span.as_deref()).unwrap_or_default();
             let at = moment(text, Timestamp(installation.clock.now_us()), 1)?;
             let rotation = Rotation { account, at, vault: installation.vault.clone() };
-            let (key, at) = match store.write(rotation, signing_key::rotate).await {
+            let about = |rotation: &Rotation, (_, at): &(Secret, Timestamp)| {
+                Act::on(rotation.account, "signing-key.rotate").with("signsFrom", at.rfc3339_utc())
+            };
+            let unit = audited(Actor::command_line(), signing_key::rotate, about);
+            let (key, at) = match store.write(rotation, unit).await {
                 Err(Error::Invalid(_)) => return Err(Failure(format!("{text} is in the past"))),
                 other => other?,
             };
@@ -253,7 +269,7 @@ pub(super) async fn signing_key(installation: &Installation, command: SigningKey
         }
         SigningKeyCommand::CancelRotation { id } => {
             let id = account_id(installation, &id).await?;
-            store.write(id, signing_key::cancel).await?;
+            store.write(id, noted(signing_key::cancel, "signing-key.cancel", |id, ()| *id)).await?;
         }
         SigningKeyCommand::ShowState { id, json } => {
             let id = account_id(installation, &id).await?;
@@ -275,7 +291,8 @@ pub(super) async fn signing_key(installation: &Installation, command: SigningKey
 
 pub(super) async fn operator_key(installation: &Installation, command: OperatorKeyCommand) -> Outcome {
     let OperatorKeyCommand::Create { name, json } = command;
-    let unit = noted(key::create_operator, "key.create", |_, _| AccountId(0));
+    let about = |_: &String, key: &NewKey| made_act(AccountId(0), "key.create", key);
+    let unit = audited(Actor::command_line(), key::create_operator, about);
     let made = installation.store.write(name, unit).await?;
     if json {
         say(&json!({"id": made.id.hyphenated(), "key": made.text.reveal()}).to_string());

@@ -1,7 +1,8 @@
 //! `credit`, `rate`.
 
-use super::{Failure, Outcome, account_id, noted, say};
-use crate::core::ledger::{self, Grant};
+use super::{Failure, Outcome, account_id, say};
+use crate::core::audit::{Act, Actor, audited};
+use crate::core::ledger::{self, Balance, Grant};
 use crate::core::money::{Amount, Currency};
 use crate::core::usage::{self, Category};
 use crate::core::{AccountId, account, rate};
@@ -68,7 +69,9 @@ pub(super) async fn credit(installation: &Installation, command: Credit) -> Outc
     let Credit { account_id: id, amount, currency, json } = command;
     let account = account_id(installation, &id).await?;
     let (amount, currency) = read(&amount, currency.as_deref())?;
-    let unit = noted(ledger::grant, "money.top-up", |grant: &Grant, _| grant.account);
+    let about =
+        |grant: &Grant, _: &Balance| Act::on(grant.account, "money.top-up").with("amount", grant.amount);
+    let unit = audited(Actor::command_line(), ledger::grant, about);
     let balance = installation.store.write(Grant { account, amount, currency }, unit).await?;
     let (posted, currency) = (balance.posted.to_string(), balance.currency);
     if json {
@@ -93,10 +96,21 @@ pub(super) async fn rate(installation: &Installation, command: RateCommand) -> O
                     return Err(Failure(format!("the account's currency is {}", owner.currency)));
                 }
                 let rate = usage::Rate { account, category, prefix, amount };
-                installation.store.write(rate, usage::set_rate).await?;
+                let about = move |rate: &usage::Rate, (): &()| {
+                    let act = Act::on(rate.account, "rates.set").with("prefix", &rate.prefix);
+                    act.with("amount", rate.amount).with("category", &word)
+                };
+                installation
+                    .store
+                    .write(rate, audited(Actor::command_line(), usage::set_rate, about))
+                    .await?;
                 return Ok(());
             }
-            installation.store.write(rate::Set { account, prefix, amount, currency }, rate::set).await?;
+            let about = |set: &rate::Set, (): &()| {
+                Act::on(set.account, "rates.set").with("prefix", &set.prefix).with("amount", set.amount)
+            };
+            let unit = audited(Actor::command_line(), rate::set, about);
+            installation.store.write(rate::Set { account, prefix, amount, currency }, unit).await?;
         }
         RateCommand::Import { account_id: id, file } => {
             let account = account_id(installation, &id).await?;
@@ -105,7 +119,12 @@ pub(super) async fn rate(installation: &Installation, command: RateCommand) -> O
             let rates = deck(account, &text).map_err(|why| Failure(format!("{}: {why}", file.display())))?;
             let count = rates.len();
             for some in rates.chunks(rate::IMPORT) {
-                installation.store.write(some.to_vec(), rate::set_all).await?;
+                let about = move |some: &Vec<rate::Set>, (): &()| {
+                    let first = some.first().map(|rate| rate.prefix.clone()).unwrap_or_default();
+                    Act::on(account, "rates.import").with("count", some.len()).with("firstPrefix", first)
+                };
+                let unit = audited(Actor::command_line(), rate::set_all, about);
+                installation.store.write(some.to_vec(), unit).await?;
             }
             say(&format!("{count} rates set"));
         }

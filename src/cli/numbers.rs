@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome, account_id, say};
 use crate::core::account::AccountId;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::carrier::{self, CarrierKind};
 use crate::core::error::{Error, Noun};
 use crate::core::inbound::{self, Inbound, Taken};
@@ -219,7 +220,6 @@ fn keyword(word: &str) -> Result<String, Failure> {
 }
 
 pub(super) async fn run(installation: &Installation, command: NumberCommand) -> Outcome {
-    let store = &installation.store;
     match command {
         NumberCommand::Describe { msisdn, json } => describe(&msisdn, json)?,
         NumberCommand::Prefixes(command) => prefixes(installation, command).await?,
@@ -227,7 +227,7 @@ pub(super) async fn run(installation: &Installation, command: NumberCommand) -> 
             add(installation, receiving(&msisdn)?, None, target).await?;
         }
         NumberCommand::Remove { msisdn } => {
-            store.write((receiving(&msisdn)?, None), number::remove).await?;
+            remove(installation, receiving(&msisdn)?, None).await?;
         }
         NumberCommand::List { account_id: id, json } => {
             let account = match id {
@@ -240,7 +240,7 @@ pub(super) async fn run(installation: &Installation, command: NumberCommand) -> 
             add(installation, receiving(&msisdn)?, Some(keyword(&word)?), target).await?;
         }
         NumberCommand::Keyword(KeywordCommand::Remove { msisdn, word }) => {
-            store.write((receiving(&msisdn)?, Some(keyword(&word)?)), number::remove).await?;
+            remove(installation, receiving(&msisdn)?, Some(keyword(&word)?)).await?;
         }
         NumberCommand::Strays { json } => strays(installation, json).await?,
         NumberCommand::Receive { msisdn, from, text } => {
@@ -259,10 +259,26 @@ async fn add(installation: &Installation, msisdn: Msisdn, word: Option<String>, 
     });
     let account = account_id(installation, &id).await?;
     let new = Add { msisdn, word, account, inbound_url: inbound_url.filter(|url| !url.is_empty()), form };
-    let made = installation.store.write(new, number::add).await?;
+    let unit = audited(Actor::command_line(), number::add, |_: &Add, made: &Number| {
+        number_act(made.scope.account, "number.add", (made.msisdn, &made.word))
+    });
+    let made = installation.store.write(new, unit).await?;
     if json {
         say(&document(&made).to_string());
     }
+    Ok(())
+}
+
+fn number_act(account: AccountId, action: &'static str, (msisdn, word): (Msisdn, &Option<String>)) -> Act {
+    Act::on(account, action).object(msisdn).with_given("keyword", word.as_ref())
+}
+
+async fn remove(installation: &Installation, msisdn: Msisdn, word: Option<String>) -> Outcome {
+    let unit =
+        audited(Actor::command_line(), number::remove, |(msisdn, word): &(Msisdn, Option<String>), whose| {
+            number_act(*whose, "number.remove", (*msisdn, word))
+        });
+    installation.store.write((msisdn, word), unit).await?;
     Ok(())
 }
 

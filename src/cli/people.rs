@@ -1,9 +1,11 @@
 //! `user`, `platform-secret`.
 
-use super::{Failure, Outcome, account_id, say};
+use super::{Failure, Outcome, account_id, noted, say};
+use crate::core::audit::{Act, Actor, audited};
+use crate::core::key::KeyId;
 use crate::core::password::Password;
 use crate::core::person::{self, NewPerson, PersonId, Role};
-use crate::core::{Code, account, partner};
+use crate::core::{Code, Scope, account, partner, session};
 use crate::installation::Installation;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -122,7 +124,11 @@ pub(super) async fn user(installation: &Installation, command: UserCommand) -> O
             let password = hashed(installation).await?;
             let role = role.role();
             let new = NewPerson { account, email: email.clone(), name, role, password };
-            let made = store.write(new, person::create).await?;
+            let about = |new: &NewPerson, id: &PersonId| {
+                let act = Act::on(new.account, "user.create").object(id);
+                act.with("email", &new.email).with("role", new.role.name())
+            };
+            let made = store.write(new, audited(Actor::command_line(), person::create, about)).await?;
             if json {
                 say(&json!({"id": made.to_string(), "email": email, "role": role.name()}).to_string());
             } else {
@@ -148,11 +154,18 @@ pub(super) async fn user(installation: &Installation, command: UserCommand) -> O
         UserCommand::Password { id, email } => {
             let (owner, person) = found(installation, &id, &email).await?;
             let password = hashed(installation).await?;
-            store.write((owner.scope(), person, password), person::set_password).await?;
+            let about = |(scope, id, ..): &(Scope, PersonId, String, Option<KeyId>), (): &()| {
+                Act::on(scope.account, "user.password").object(id)
+            };
+            let unit = audited(Actor::command_line(), session::set_password, about);
+            store.write((owner.scope(), person, password, None), unit).await?;
         }
         UserCommand::Remove { id, email } => {
             let (owner, person) = found(installation, &id, &email).await?;
-            store.write((owner.scope(), person), person::remove).await?;
+            let about =
+                |(scope, id): &(Scope, PersonId), (): &()| Act::on(scope.account, "user.remove").object(id);
+            let unit = audited(Actor::command_line(), person::remove, about);
+            store.write((owner.scope(), person), unit).await?;
         }
     }
     Ok(())
@@ -161,8 +174,8 @@ pub(super) async fn user(installation: &Installation, command: UserCommand) -> O
 pub(super) async fn platform_secret(installation: &Installation, command: PlatformSecretCommand) -> Outcome {
     let PlatformSecretCommand::Rotate { id, json } = command;
     let account = account_id(installation, &id).await?;
-    let made =
-        installation.store.write((account, installation.vault.clone()), partner::rotate_secret).await?;
+    let unit = noted(partner::rotate_secret, "platform-secret.rotate", |(account, _), _| *account);
+    let made = installation.store.write((account, installation.vault.clone()), unit).await?;
     if json {
         say(&json!({"platformSecret": made.reveal()}).to_string());
     } else {

@@ -2,12 +2,14 @@
 
 use super::{Failure, Outcome, account_id, keys, say};
 use crate::core::account;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::secret::Secret;
 use crate::core::smpp_user::{self, BINDS, New, SystemId, User, WINDOW};
-use crate::core::{AccountId, Timestamp};
+use crate::core::{AccountId, Error, Timestamp};
 use crate::installation::Installation;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use store::Tx;
 
 #[derive(Subcommand)]
 pub(super) enum SmppUserCommand {
@@ -84,7 +86,16 @@ pub(super) async fn run(installation: &Installation, command: SmppUserCommand) -
             list(&store.read(id, smpp_user::list).await?, json);
         }
         SmppUserCommand::Revoke { system_id } => {
-            if !store.write(parsed(&system_id)?, smpp_user::revoke).await? {
+            let unit = async |tx: &mut Tx, id: &SystemId| {
+                let whose = smpp_user::standing(tx, id).await?.map(|standing| standing.user.scope.account);
+                let was = smpp_user::revoke(tx, id).await?;
+                Ok::<_, Error>(whose.filter(|_| was))
+            };
+            let about = |id: &SystemId, whose: &Option<AccountId>| {
+                whose.map(|account| Act::on(account, "smpp-user.revoke").object(id))
+            };
+            let unit = audited(Actor::command_line(), unit, about);
+            if store.write(parsed(&system_id)?, unit).await?.is_none() {
                 return Err(Failure(format!("{system_id} is no SMPP user that works")));
             }
         }
@@ -116,7 +127,11 @@ async fn make(
         throughput: limits.throughput,
         vault: installation.vault.clone(),
     };
-    let (user, password) = installation.store.write(new, smpp_user::create).await?;
+    let action = if is_imported { "smpp-user.import" } else { "smpp-user.create" };
+    let about =
+        move |new: &New, (user, _): &(User, Secret)| Act::on(new.account, action).object(&user.system_id);
+    let unit = audited(Actor::command_line(), smpp_user::create, about);
+    let (user, password) = installation.store.write(new, unit).await?;
     if limits.json {
         let mut document = shown(&user);
         if !is_imported {

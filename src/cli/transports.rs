@@ -1,6 +1,8 @@
 //! `transport`.
 
 use super::{Failure, Outcome, say};
+use crate::core::account::AccountId;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::carrier::Settings;
 use crate::core::http_transport::report_token;
 use crate::core::secret::{Secret, Vault};
@@ -142,7 +144,8 @@ pub(super) async fn run(
                 vault: installation.vault.clone(),
                 preferred: new.preferred,
             };
-            let made = store.write(command, transport::add).await?;
+            let about = |_: &NewTransport, made: &Transport| own("transport.add", &made.name);
+            let made = store.write(command, audited(Actor::command_line(), transport::add, about)).await?;
             let webhook = webhook(&made);
             if new.json {
                 say(&shown(&made, webhook.as_ref()).to_string());
@@ -177,12 +180,24 @@ pub(super) async fn run(
                 vault: installation.vault.clone(),
                 preferred: change.preferred,
             };
-            store.write(patch, transport::set).await?;
+            let about = |patch: &Patch, _: &Transport| {
+                let names: Vec<String> = patch.settings.all().map(|(name, _)| name.to_string()).collect();
+                own("transport.set", &patch.name)
+                    .with("settings", names.join(" "))
+                    .with("token", patch.token.is_some())
+                    .with("secret", patch.secret.is_some())
+            };
+            store.write(patch, audited(Actor::command_line(), transport::set, about)).await?;
         }
         TransportCommand::Remove { name } => {
-            let gone: crate::core::Result<()> = store.write(name, transport::remove).await;
-            gone?;
+            let about = |name: &String, (): &()| own("transport.remove", name);
+            store.write(name, audited(Actor::command_line(), transport::remove, about)).await?;
         }
     }
     Ok(())
+}
+
+/// Something that the operator does for itself. Settings go by name: a value may be a secret.
+fn own(action: &'static str, object: &str) -> Act {
+    Act::on(AccountId(0), action).object(object)
 }

@@ -1,6 +1,7 @@
 //! `webhook`: looking at callbacks, sending them again, and the endpoints that they go to.
 
 use super::{Failure, Outcome, account_id, moment, say};
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::callback::CallbackId;
 use crate::core::callback_log::{self, Entry, Line, ReplaySome, Stretch, first_id};
 use crate::core::endpoint::{self, COUNTED_MAX, Endpoint};
@@ -96,7 +97,11 @@ pub(super) async fn run(installation: &Installation, command: WebhookCommand) ->
         }
         WebhookCommand::Replay { account_id: account, id } => {
             let scope = scope(installation, &account).await?;
-            store.write((scope, callback_id(&id)?), callback_log::replay).await?;
+            let about = |(scope, id): &(Scope, CallbackId), (): &()| {
+                Act::on(scope.account, "webhook.replay").object(id)
+            };
+            let unit = audited(Actor::command_line(), callback_log::replay, about);
+            store.write((scope, callback_id(&id)?), unit).await?;
         }
         WebhookCommand::ReplaySince { account_id: account, time, failed } => {
             let scope = scope(installation, &account).await?;
@@ -107,8 +112,13 @@ pub(super) async fn run(installation: &Installation, command: WebhookCommand) ->
                 Stretch { scope, from, until: first_id(Timestamp(now.0.saturating_add(1_000))) };
             let mut count = 0;
             loop {
-                let (some, next) =
-                    store.bulk(ReplaySome { stretch, failed }, callback_log::replay_some).await?;
+                let about = |asked: &ReplaySome, (count, _): &(u64, Option<CallbackId>)| {
+                    (*count > 0).then(|| {
+                        Act::on(asked.stretch.scope.account, "webhook.replay-many").with("count", count)
+                    })
+                };
+                let unit = audited(Actor::command_line(), callback_log::replay_some, about);
+                let (some, next) = store.bulk(ReplaySome { stretch, failed }, unit).await?;
                 count += some;
                 match next {
                     Some(next) => stretch.from = next,
@@ -126,7 +136,10 @@ pub(super) async fn run(installation: &Installation, command: WebhookCommand) ->
         }
         WebhookCommand::Resume { account_id: account, url_origin } => {
             let scope = scope(installation, &account).await?;
-            store.write((scope, url_origin), endpoint::resume).await?;
+            let about = |(scope, origin): &(Scope, String), (): &()| {
+                Act::on(scope.account, "webhook.resume").object(origin)
+            };
+            store.write((scope, url_origin), audited(Actor::command_line(), endpoint::resume, about)).await?;
         }
     }
     Ok(())

@@ -3,13 +3,13 @@
 //! Three levels: operator, partner, child. A partner is its own root, a child's root is its partner; there is no deeper
 //! level. An account acts only if itself and its partner are active. Deleting makes the keys void and keeps the books.
 
-use super::change::{self, Kind};
 use super::key::{self, NewKey, Role};
 use super::ledger;
 use super::money::Currency;
 use super::partner;
 use super::person;
 use super::secret::{Place, SIGNING_KEY_CHARS, Secret, Vault};
+use super::suspension::{self, Level};
 use super::terms;
 use super::{Code, Error, Noun, Page, Result, Scope, Timestamp, Violation};
 use store::{Column, FromRow, Param, Row, Rx, Tx, Val, sql};
@@ -377,6 +377,8 @@ pub async fn rename_child(tx: &mut Tx, (of, name): &(ChildOf, Option<String>)) -
 
 /// Deletes a partner's child.
 pub async fn delete_child(tx: &mut Tx, of: &ChildOf) -> Result<()> {
+    // Nobody begins its end from now on, which would no longer be for its partner to change.
+    lock(tx, &of.child).await?;
     child(tx, of).await?;
     delete(tx, &of.child).await
 }
@@ -389,37 +391,22 @@ pub async fn delete(tx: &mut Tx, id: &AccountId) -> Result<()> {
         return Err(Error::NotFound(Noun::Account));
     }
     person::remove_all(tx, account.scope()).await?;
+    let now: Timestamp = tx.now();
+    tx.put(sql!("UPDATE account SET status = $2, updated = $3 WHERE id = $1"), &[id, &Status::Deleted, &now])
+        .await?;
     // In the order in which everybody locks: keys, what caches learn of, balances.
     key::revoke_all(tx, *id).await?;
-    move_status(tx, *id, &[Status::Active, Status::Suspended], Status::Deleted).await?;
     ledger::close(tx, account.scope()).await
 }
 
-/// Stops an account; if it is a partner, its children as well. Suspending twice is once.
+/// Stops an account for the operator; if it is a partner, its children as well. Suspending twice is once.
 pub async fn suspend(tx: &mut Tx, id: &AccountId) -> Result<()> {
-    move_status(tx, *id, &[Status::Active, Status::Suspended], Status::Suspended).await
+    suspension::stop(tx, *id, Level::Operator).await
 }
 
-/// Lets a suspended account act again; its children get the state that each had.
+/// Lets an account act again, whoever suspended it; its children get the state that each had.
 pub async fn resume(tx: &mut Tx, id: &AccountId) -> Result<()> {
-    move_status(tx, *id, &[Status::Active, Status::Suspended], Status::Active).await
-}
-
-async fn move_status(tx: &mut Tx, id: AccountId, from: &[Status; 2], to: Status) -> Result<()> {
-    let now: Timestamp = tx.now();
-    let moved = tx
-        .exec(
-            sql!(
-                "UPDATE account SET status = $4, updated = $5 WHERE id = $1 AND status IN ($2, $3)
-                 AND (closes IS NULL OR CAST($4 AS TEXT) = 'deleted')"
-            ),
-            &[&id, &from[0], &from[1], &to, &now],
-        )
-        .await?;
-    if moved == 0 {
-        return Err(Error::NotFound(Noun::Account));
-    }
-    change::raise(tx, Kind::Access).await
+    suspension::go_on(tx, *id, Level::Operator).await
 }
 
 /// What `account set` changes; each is `NAME=VALUE`.

@@ -196,6 +196,10 @@ pub struct Rotation {
 /// not have its successor.
 pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
     let Rotation { account, id, overlap, rights } = *asked;
+    // Before its keys, as everybody does; the operator's are no account's.
+    if account != AccountId(0) {
+        super::account::lock(tx, &account).await?;
+    }
     let now: Timestamp = tx.now();
     let old: Held = tx
         .maybe(

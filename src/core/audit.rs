@@ -129,8 +129,8 @@ pub async fn record(tx: &mut Tx, actor: &Actor, act: &Act) -> Result<()> {
     Ok(())
 }
 
-/// A unit that writes its line as well.
-pub fn audited<C, O, F, A>(
+/// A unit that writes its line as well; none, where it says that nothing was done.
+pub fn audited<C, O, F, A, M>(
     actor: Actor,
     unit: F,
     about: A,
@@ -139,11 +139,15 @@ where
     C: 'static,
     O: 'static,
     F: for<'t, 'c> AsyncFn(&'t mut Tx, &'c C) -> Result<O> + Send + 'static,
-    A: Fn(&C, &O) -> Act + Send + 'static,
+    A: Fn(&C, &O) -> M + Send + 'static,
+    M: Into<Option<Act>>,
 {
     async move |tx: &mut Tx, command: &C| {
         let done = unit(tx, command).await?;
-        record(tx, &actor, &about(command, &done)).await?;
+        let act: Option<Act> = about(command, &done).into();
+        if let Some(act) = act {
+            record(tx, &actor, &act).await?;
+        }
         Ok(done)
     }
 }

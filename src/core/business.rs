@@ -1,7 +1,7 @@
 //! Business accounts: what a client has at the network that its channels and templates belong to.
 
 use super::account::AccountId;
-use super::secret::{self, Place, Vault};
+use super::secret;
 use super::{Error, Noun, Result, Scope, Timestamp};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -121,64 +121,4 @@ pub(super) async fn owned_by(tx: &mut Tx, partner: AccountId, owner: &str) -> Re
     )
     .await?
     .ok_or(Error::NotFound(Noun::Client))
-}
-
-/// Where messages of a business account's channels go.
-#[derive(Debug, Clone)]
-pub struct Hook {
-    /// Whose.
-    pub scope: Scope,
-    /// Of which channel or business account.
-    pub of: String,
-    /// Empty for nowhere.
-    pub url: String,
-    /// Lines of name and value.
-    pub headers: String,
-    /// Seals the headers.
-    pub vault: Vault,
-}
-
-impl Hook {
-    /// The headers as they are stored.
-    pub(super) fn sealed(&self, tx: &mut Tx) -> Option<Vec<u8>> {
-        let place = place(self.scope, &self.of);
-        (!self.headers.is_empty()).then(|| self.vault.seal(tx, place, self.headers.as_bytes()))
-    }
-
-    /// The URL as it is stored.
-    pub(super) fn url(&self) -> Option<&str> {
-        Some(self.url.as_str()).filter(|url| !url.is_empty())
-    }
-}
-
-/// Where the headers of a channel or business account are kept.
-pub fn place(scope: Scope, of: &str) -> Place {
-    Place::Headers(scope.account.0, secret::hash(of))
-}
-
-/// Sets where messages of a business account's channels go that name no URL of their own.
-pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<()> {
-    let sealed = hook.sealed(tx);
-    let now: Timestamp = tx.now();
-    let changed = tx
-        .exec(
-            sql!(
-                "UPDATE business SET webhook_url = $4, webhook_headers = $5, modified = $6
-                 WHERE root = $1 AND account = $2 AND id = $3"
-            ),
-            &[&hook.scope.root, &hook.scope.account, &hook.of, &hook.url(), &sealed, &now],
-        )
-        .await?;
-    if changed == 0 { Err(Error::NotFound(Noun::Business)) } else { Ok(()) }
-}
-
-/// The headers that go with its calls, sealed.
-pub async fn own_headers(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<Vec<u8>>> {
-    let found: Option<Option<Vec<u8>>> = rx
-        .maybe(
-            sql!("SELECT webhook_headers FROM business WHERE root = $1 AND account = $2 AND id = $3"),
-            &[&scope.root, &scope.account, id],
-        )
-        .await?;
-    Ok(found.flatten())
 }

@@ -4,9 +4,10 @@
 //! so a step that is taken twice is told once.
 
 use super::account::{self, AccountId, ChildOf};
-use super::business::{self, Business, Hook};
+use super::business::{self, Business};
 use super::client::{self, Client};
 use super::event::{self, About, Dialect, Kind};
+use super::hook;
 use super::key::{self, KeyId, NewKey, Role};
 use super::secret::{Place, Secret};
 use super::transport::TransportId;
@@ -583,25 +584,11 @@ pub async fn keys(rx: &mut Rx, of: &(AccountId, String)) -> Result<(View, Vec<Ke
     Ok((view, keys))
 }
 
-/// Makes all keys of a channel void.
-pub async fn revoke_keys(tx: &mut Tx, of: &(AccountId, String)) -> Result<()> {
-    let view = find(tx, of).await?;
-    key::revoke_for(tx, view.channel.scope.account, Role::Channel, Some(&of.1)).await?;
-    Ok(())
-}
-
-/// Sets where a channel's messages go.
-pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<()> {
-    let sealed = hook.sealed(tx);
-    let changed = tx
-        .exec(
-            sql!(
-                "UPDATE channel SET webhook_url = $4, webhook_headers = $5 WHERE root = $1 AND account = $2 AND id = $3"
-            ),
-            &[&hook.scope.root, &hook.scope.account, &hook.of, &hook.url(), &sealed],
-        )
-        .await?;
-    if changed == 0 { Err(Error::NotFound(Noun::Channel)) } else { Ok(()) }
+/// Makes all keys of a channel void; answers whose it is.
+pub async fn revoke_keys(tx: &mut Tx, of: &(AccountId, String)) -> Result<Scope> {
+    let scope = find(tx, of).await?.channel.scope;
+    key::revoke_for(tx, scope.account, Role::Channel, Some(&of.1)).await?;
+    Ok(scope)
 }
 
 /// The URL of a channel's callbacks and the headers that go with it, sealed: its own if it has a URL of its own, else its
@@ -623,8 +610,8 @@ pub(super) async fn hook_headers(
         )
         .await?;
     Ok(found.and_then(|(own, headers, business, its, its_headers)| match own {
-        Some(url) => headers.map(|sealed| (url, business::place(*scope, id), sealed)),
-        None => its.zip(its_headers).map(|(url, sealed)| (url, business::place(*scope, &business), sealed)),
+        Some(url) => headers.map(|sealed| (url, hook::place(*scope, id), sealed)),
+        None => its.zip(its_headers).map(|(url, sealed)| (url, hook::place(*scope, &business), sealed)),
     }))
 }
 
@@ -658,17 +645,6 @@ pub async fn public_key(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Op
     let found: Option<Option<String>> = rx
         .maybe(
             sql!("SELECT public_key FROM channel WHERE root = $1 AND account = $2 AND id = $3"),
-            &[&scope.root, &scope.account, id],
-        )
-        .await?;
-    Ok(found.flatten())
-}
-
-/// The headers that go with its calls, sealed.
-pub async fn own_headers(rx: &mut Rx, (scope, id): &(Scope, String)) -> Result<Option<Vec<u8>>> {
-    let found: Option<Option<Vec<u8>>> = rx
-        .maybe(
-            sql!("SELECT webhook_headers FROM channel WHERE root = $1 AND account = $2 AND id = $3"),
             &[&scope.root, &scope.account, id],
         )
         .await?;

@@ -1,10 +1,12 @@
-//! Deleting an account with time to think: it stops at once, is gone for good after some days, and comes back as it was
-//! if somebody undoes that meanwhile.
+//! Deleting an account with time to think: it stops at once, is gone for good after some days, and comes back if somebody
+//! undoes that meanwhile: as it was, or suspended if that was done to it in the days between.
 
 use super::account::{self, AccountId, Status};
 use super::audit::{self, Act, Actor};
 use super::change::{self, Kind};
+use super::error::Hold;
 use super::reach::{self, Sight, View};
+use super::suspension;
 use super::{Code, Result, Timestamp, Violation};
 use store::{Tx, sql};
 
@@ -27,6 +29,7 @@ pub struct Close {
 pub async fn close(tx: &mut Tx, asked: &Close) -> Result<View> {
     let Close { sight, days } = asked;
     let mut view = reach::lock(tx, sight).await?;
+    suspension::may_undo(sight.level(), view.closed_by, Hold::Closing)?;
     if *days == 0 {
         account::delete(tx, &sight.at).await?;
         view.account.status = Status::Deleted;
@@ -35,25 +38,24 @@ pub async fn close(tx: &mut Tx, asked: &Close) -> Result<View> {
     let now: Timestamp = tx.now();
     let closes = Timestamp(now.0.saturating_add(days.saturating_mul(DAY_US)));
     tx.put(
-        sql!(
-            "UPDATE account SET reopens = CASE WHEN closes IS NULL THEN status ELSE reopens END,
-             status = $3, closes = $2, updated = $4 WHERE id = $1"
-        ),
-        &[&sight.at, &closes, &Status::Suspended, &now],
+        sql!("UPDATE account SET status = $3, closes = $2, closed_by = $5, updated = $4 WHERE id = $1"),
+        &[&sight.at, &closes, &Status::Suspended, &now, &sight.level()],
     )
     .await?;
     change::raise(tx, Kind::Access).await?;
     reach::find(tx, sight).await
 }
 
-/// Takes the end back: the account has the status that it had.
+/// Takes the end back: the account acts again, unless somebody has suspended it before or meanwhile.
 pub async fn reopen(tx: &mut Tx, sight: &Sight) -> Result<View> {
-    reach::lock(tx, sight).await?;
+    let view = reach::lock(tx, sight).await?;
+    suspension::may_undo(sight.level(), view.closed_by, Hold::Closing)?;
     let now: Timestamp = tx.now();
     let reopened = tx
         .exec(
             sql!(
-                "UPDATE account SET status = reopens, reopens = NULL, closes = NULL, updated = $2
+                "UPDATE account SET status = CASE WHEN held_by IS NULL THEN 'active' ELSE 'suspended' END,
+                 closes = NULL, closed_by = NULL, updated = $2
                  WHERE id = $1 AND closes IS NOT NULL AND status <> 'deleted'"
             ),
             &[&sight.at, &now],

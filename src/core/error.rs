@@ -24,6 +24,9 @@ pub enum Error {
     /// The caller is known and may not do this.
     #[error("not allowed")]
     Forbidden,
+    /// What the operator did and only the operator undoes.
+    #[error("{}", .0.text())]
+    Held(Hold),
     /// Not there, or somebody else's: the same answer.
     #[error("{} not found", .0.name())]
     NotFound(Noun),
@@ -42,6 +45,25 @@ pub enum Error {
     /// Our own failure. The text is for the log and never for a client.
     #[error("internal: {0}")]
     Internal(String),
+}
+
+/// What the operator did to an account, which its partner cannot undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Suspended it.
+    Suspended,
+    /// Asked for its end.
+    Closing,
+}
+
+impl Hold {
+    /// What is so.
+    pub fn text(self) -> &'static str {
+        match self {
+            Hold::Suspended => "suspended by the operator",
+            Hold::Closing => "being deleted by the operator",
+        }
+    }
 }
 
 /// One broken rule.
@@ -90,6 +112,10 @@ pub enum Code {
     Currency,
     /// Beyond what the account may do: where to, how many, at which price.
     NotAllowed,
+    /// Less strict than what the operator has set.
+    Ceiling,
+    /// Nobody else may do everything.
+    LastOwner,
 }
 
 /// What can be missing.
@@ -188,6 +214,8 @@ impl std::fmt::Display for Code {
             Code::TooBroad => f.write_str("matches too many; give more of it"),
             Code::Currency => f.write_str("is not the account's currency"),
             Code::NotAllowed => f.write_str("is beyond the account's limits"),
+            Code::Ceiling => f.write_str("is limited by the operator, and can only be made stricter"),
+            Code::LastOwner => f.write_str("is that of the last owner"),
         }
     }
 }

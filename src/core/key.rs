@@ -272,7 +272,10 @@ pub async fn revoke(tx: &mut Tx, id: &KeyId) -> Result<()> {
 pub async fn revoke_all(tx: &mut Tx, account: AccountId) -> Result<()> {
     let now: Timestamp = tx.now();
     tx.put(
-        sql!("UPDATE access_key SET revoked = $2 WHERE account = $1 AND revoked IS NULL"),
+        sql!(
+            "UPDATE access_key SET revoked = $2 WHERE id IN (SELECT id FROM access_key
+                 WHERE account = $1 AND revoked IS NULL ORDER BY id FOR UPDATE)"
+        ),
         &[&account, &now],
     )
     .await?;
@@ -290,8 +293,9 @@ pub(super) async fn revoke_for(
     let revoked = tx
         .exec(
             sql!(
-                "UPDATE access_key SET revoked = $4 WHERE account = $1 AND role = $2 AND revoked IS NULL
-                 AND (CAST($3 AS TEXT) IS NULL OR subject = $3)"
+                "UPDATE access_key SET revoked = $4 WHERE id IN (SELECT id FROM access_key
+                     WHERE account = $1 AND role = $2 AND revoked IS NULL
+                     AND (CAST($3 AS TEXT) IS NULL OR subject = $3) ORDER BY id FOR UPDATE)"
             ),
             &[&account, &role.name(), &subject, &now],
         )
@@ -300,6 +304,31 @@ pub(super) async fn revoke_for(
         change::raise(tx, Kind::Access).await?;
     }
     Ok(revoked)
+}
+
+/// Makes everything void that a person has signed in with, but for one session.
+pub(super) async fn revoke_of_person(
+    tx: &mut Tx,
+    account: AccountId,
+    person: &str,
+    keep: Option<KeyId>,
+) -> Result<()> {
+    let now: Timestamp = tx.now();
+    // One statement, so that nothing of a key is locked after what caches learn of.
+    let revoked = tx
+        .exec(
+            sql!(
+                "UPDATE access_key SET revoked = $4 WHERE id IN (SELECT id FROM access_key
+                     WHERE account = $1 AND role IN ('session', 'viewing', 'onboarding', 'sign-in') AND subject = $2
+                     AND revoked IS NULL AND id <> $3 ORDER BY id FOR UPDATE)"
+            ),
+            &[&account, &person, &keep.unwrap_or(KeyId([0; 16])), &now],
+        )
+        .await?;
+    if revoked > 0 {
+        change::raise(tx, Kind::Access).await?;
+    }
+    Ok(())
 }
 
 /// The keys of an account that are for one thing and work.

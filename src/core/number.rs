@@ -178,19 +178,16 @@ pub async fn add(tx: &mut Tx, add: &Add) -> Result<Number> {
     Ok(Number { msisdn: *msisdn, word: word.clone(), scope, inbound_url, form })
 }
 
-/// Takes a keyword away, or a number with all its keywords.
-pub async fn remove(tx: &mut Tx, (msisdn, word): &(Msisdn, Option<String>)) -> Result<()> {
+/// Takes a keyword away, or a number with all its keywords; answers whose it was.
+pub async fn remove(tx: &mut Tx, (msisdn, word): &(Msisdn, Option<String>)) -> Result<AccountId> {
     if let Some(word) = word {
-        let gone =
-            tx.exec(sql!("DELETE FROM keyword WHERE msisdn = $1 AND word = $2"), &[msisdn, word]).await?;
-        return if gone == 1 { Ok(()) } else { Err(Error::NotFound(Noun::Keyword)) };
+        let gone = sql!("DELETE FROM keyword WHERE msisdn = $1 AND word = $2 RETURNING account");
+        return tx.maybe(gone, &[msisdn, word]).await?.ok_or(Error::NotFound(Noun::Keyword));
     }
-    let gone = tx.exec(sql!("DELETE FROM number WHERE msisdn = $1"), &[msisdn]).await?;
-    if gone == 0 {
-        return Err(Error::NotFound(Noun::Number));
-    }
+    let gone = sql!("DELETE FROM number WHERE msisdn = $1 RETURNING account");
+    let whose: AccountId = tx.maybe(gone, &[msisdn]).await?.ok_or(Error::NotFound(Noun::Number))?;
     tx.put(sql!("DELETE FROM keyword WHERE msisdn = $1"), &[msisdn]).await?;
-    Ok(())
+    Ok(whose)
 }
 
 /// The numbers of an account, or of everybody, in their order after one; at most [`LISTED_MAX`].

@@ -3,7 +3,7 @@
 use super::account::AccountId;
 use super::key;
 use super::secret::{self, Place, Secret, Vault};
-use super::{Code, Error, Noun, Result, Violation, endpoint};
+use super::{Code, Error, Noun, Result, Scope, Violation, endpoint, hook};
 use store::{Column, FromRow, Param, Row, Rx, Tx, Val, sql};
 use url::Url;
 
@@ -212,13 +212,13 @@ pub struct Hook {
 }
 
 /// Sets where a partner's events go.
-pub async fn set_hook(tx: &mut Tx, hook: &Hook) -> Result<Partner> {
-    let patch = Patch { webhook_url: Some(hook.url.clone()), ..Patch::default() };
-    let partner = update(tx, &(hook.partner, patch)).await?;
-    if let Some(headers) = &hook.headers {
-        let place = Place::Headers(hook.partner.0, secret::hash(""));
-        let sealed = (!headers.is_empty()).then(|| hook.vault.seal(tx, place, headers.as_bytes()));
-        tx.put(sql!("UPDATE partner SET webhook_headers = $2 WHERE root = $1"), &[&hook.partner, &sealed])
+pub async fn set_hook(tx: &mut Tx, asked: &Hook) -> Result<Partner> {
+    let patch = Patch { webhook_url: Some(asked.url.clone()), ..Patch::default() };
+    let partner = update(tx, &(asked.partner, patch)).await?;
+    if let Some(headers) = &asked.headers {
+        let place = hook::place(Scope { root: asked.partner, account: asked.partner }, "");
+        let sealed = hook::sealed(tx, &asked.vault, place, headers);
+        tx.put(sql!("UPDATE partner SET webhook_headers = $2 WHERE root = $1"), &[&asked.partner, &sealed])
             .await?;
     }
     Ok(partner)

@@ -7,7 +7,7 @@ use super::account::{self, AccountId, Status};
 use super::key::{self, NewKey, Role as Opens};
 use super::secret::Secret;
 use super::words::words;
-use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, second_factor};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, people, second_factor};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -175,6 +175,16 @@ pub async fn find(rx: &mut Rx, (scope, id): &(Scope, PersonId)) -> Result<Person
     .ok_or(Error::NotFound(Noun::Person))
 }
 
+/// The same, which no other unit will change before this one ends.
+pub(super) async fn lock(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<Person> {
+    tx.maybe(
+        sql!("SELECT ", COLUMNS, " FROM person WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"),
+        &[&scope.root, &scope.account, id],
+    )
+    .await?
+    .ok_or(Error::NotFound(Noun::Person))
+}
+
 /// What is changed of a person; `None` leaves it.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -191,13 +201,7 @@ pub struct Change {
 /// Changes a person.
 pub async fn update(tx: &mut Tx, change: &Change) -> Result<Person> {
     let Change { scope, id, name, role } = change;
-    let before: Person = tx
-        .maybe(
-            sql!("SELECT ", COLUMNS, " FROM person WHERE root = $1 AND account = $2 AND id = $3 FOR UPDATE"),
-            &[&scope.root, &scope.account, id],
-        )
-        .await?
-        .ok_or(Error::NotFound(Noun::Person))?;
+    let before = lock(tx, &(*scope, *id)).await?;
     let after = role.unwrap_or(before.role);
     tx.put(
         sql!("UPDATE person SET name = $4, role = $5 WHERE root = $1 AND account = $2 AND id = $3"),
@@ -210,22 +214,9 @@ pub async fn update(tx: &mut Tx, change: &Change) -> Result<Person> {
     find(tx, &(*scope, *id)).await
 }
 
-/// Gives a person another password. What it has signed in with ends.
-pub async fn set_password(tx: &mut Tx, (scope, id, password): &(Scope, PersonId, String)) -> Result<()> {
-    let changed = tx
-        .exec(
-            sql!("UPDATE person SET password = $4 WHERE root = $1 AND account = $2 AND id = $3"),
-            &[&scope.root, &scope.account, id, password],
-        )
-        .await?;
-    if changed == 0 {
-        return Err(Error::NotFound(Noun::Person));
-    }
-    sign_out(tx, &(*scope, *id)).await
-}
-
 /// Removes a person. What it has signed in with ends.
 pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> {
+    account::lock(tx, &scope.account).await?;
     let gone = tx
         .exec(
             sql!("DELETE FROM person WHERE root = $1 AND account = $2 AND id = $3"),
@@ -241,24 +232,19 @@ pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> 
 
 /// Removes all people of an account: part of deleting it, when all keys are void anyway. Their addresses are free again.
 pub(super) async fn remove_all(tx: &mut Tx, scope: Scope) -> Result<()> {
+    tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
+        .await?;
     tx.put(
         sql!("DELETE FROM second_factor WHERE root = $1 AND account = $2"),
         &[&scope.root, &scope.account],
     )
     .await?;
-    tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
-        .await?;
     Ok(())
 }
 
 /// Makes all tokens of a person void, everywhere within a second.
 pub async fn sign_out(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> {
-    let subject = id.to_string();
-    key::revoke_for(tx, scope.account, Opens::Session, Some(&subject)).await?;
-    key::revoke_for(tx, scope.account, Opens::Viewing, Some(&subject)).await?;
-    key::revoke_for(tx, scope.account, Opens::Onboarding, Some(&subject)).await?;
-    key::revoke_for(tx, scope.account, Opens::SignIn, Some(&subject)).await?;
-    Ok(())
+    key::revoke_of_person(tx, scope.account, &id.to_string(), None).await
 }
 
 /// Asks for a token.
@@ -276,22 +262,18 @@ pub struct SignIn {
 
 /// Stores a token, if the password that was proved is still the person's.
 pub async fn sign_in(tx: &mut Tx, asked: &SignIn) -> Result<NewKey> {
-    let Person { id, scope, password, .. } = &asked.person;
-    let same: Option<PersonId> = tx
-        .maybe(
-            sql!(
-                "SELECT id FROM person WHERE root = $1 AND account = $2 AND id = $3 AND password = $4 FOR UPDATE"
-            ),
-            &[&scope.root, &scope.account, id, password],
-        )
-        .await?;
-    if same.is_none() {
-        return Err(Error::Unauthenticated);
-    }
+    let Person { id, scope, .. } = &asked.person;
+    people::may_come_in(tx, &asked.person).await?;
     // Where nobody asks for a second factor, whoever has one does not come in by the password alone.
-    if asked.opens != Opens::SignIn && second_factor::is_on(tx, scope, *id).await? {
+    if second_factor::is_on(tx, scope, *id).await? {
         return Err(Error::Forbidden);
     }
+    issue(tx, asked).await
+}
+
+/// Stores a token of somebody who has proved to be who it is.
+pub(super) async fn issue(tx: &mut Tx, asked: &SignIn) -> Result<NewKey> {
+    let Person { id, scope, .. } = &asked.person;
     let now: Timestamp = tx.now();
     let ends = Timestamp(now.0.saturating_add(asked.lasts.saturating_mul(1_000_000)));
     key::add_for(tx, *scope, asked.opens, "", asked.token.clone(), Some(&id.to_string()), Some(ends)).await

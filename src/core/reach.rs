@@ -2,6 +2,7 @@
 //! itself. What lies beyond is not found.
 
 use super::account::{self, Account, AccountId, Status};
+use super::suspension::Level;
 use super::{Error, Noun, Result, Scope, Timestamp};
 use store::{FromRow, Row, Rx, sql};
 
@@ -17,6 +18,10 @@ pub struct View {
     pub closes: Option<Timestamp>,
     /// Of its partner; its own if it is one.
     pub above: Status,
+    /// Who has suspended it.
+    pub held_by: Option<Level>,
+    /// Who has asked for its end, if it is about to be deleted.
+    pub closed_by: Option<Level>,
 }
 
 impl View {
@@ -28,12 +33,14 @@ impl View {
 
 impl FromRow for View {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
-        Ok(View { account: Account::from_row(row)?, closes: row.next()?, above: row.next()? })
+        let account = Account::from_row(row)?;
+        let (closes, above, held_by, closed_by) = (row.next()?, row.next()?, row.next()?, row.next()?);
+        Ok(View { account, closes, above, held_by, closed_by })
     }
 }
 
 const COLUMNS: &str = "a.id, a.root, a.name, a.email, a.currency, a.status, a.invoice_aggregation, a.created, a.closes, \
-                       r.status";
+                       r.status, a.held_by, a.closed_by";
 
 /// Asks for an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +49,18 @@ pub struct Sight {
     pub from: Scope,
     /// At what.
     pub at: AccountId,
+}
+
+impl Sight {
+    /// The operator's.
+    pub fn operators(at: AccountId) -> Self {
+        Sight { from: Scope { root: AccountId(0), account: AccountId(0) }, at }
+    }
+
+    /// As whom it acts on an account below its own.
+    pub fn level(&self) -> Level {
+        if self.from.account == AccountId(0) { Level::Operator } else { Level::Partner }
+    }
 }
 
 /// An account within reach, unless it is deleted.

@@ -6,7 +6,7 @@ use super::person::{self, Person, PersonId, Role, SignIn};
 use super::rights::Rights;
 use super::second_factor::{self, Of, Proof, Try};
 use super::secret::{Secret, Vault};
-use super::{Error, Noun, Result, Scope, Timestamp};
+use super::{Error, Noun, Result, Scope, Timestamp, people};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 /// How long a session lasts, in seconds: half a day.
@@ -41,6 +41,7 @@ pub struct Begun {
 /// Begins a session, or says what the second factor lacks: that is counted, so it is no error.
 pub async fn begin(tx: &mut Tx, asked: &Asked) -> Result<std::result::Result<Begun, Proof>> {
     let Asked { person, token, code, address, vault } = asked;
+    people::may_come_in(tx, person).await?;
     let tried =
         Try { of: Of { scope: person.scope, person: person.id }, code: code.clone(), vault: vault.clone() };
     match second_factor::prove(tx, &tried, true).await? {
@@ -48,7 +49,7 @@ pub async fn begin(tx: &mut Tx, asked: &Asked) -> Result<std::result::Result<Beg
         other => return Ok(Err(other)),
     }
     let sign_in = SignIn { person: person.clone(), token: token.clone(), opens: Opens::SignIn, lasts: LASTS };
-    let key = person::sign_in(tx, &sign_in).await?;
+    let key = person::issue(tx, &sign_in).await?;
     // The person's row is locked by now: what it may do is what it says, not what was read before.
     let role = person::find(tx, &(person.scope, person.id)).await?.role;
     tx.put(
@@ -125,8 +126,9 @@ pub async fn end_others(tx: &mut Tx, (scope, person, keep): &(Scope, PersonId, O
     let now: Timestamp = tx.now();
     tx.put(
         sql!(
-            "UPDATE access_key SET revoked = $4 WHERE account = $1 AND role = 'sign-in' AND subject = $2
-             AND revoked IS NULL AND id <> $3"
+            "UPDATE access_key SET revoked = $4 WHERE id IN (SELECT id FROM access_key
+                 WHERE account = $1 AND role = 'sign-in' AND subject = $2 AND revoked IS NULL AND id <> $3
+                 ORDER BY id FOR UPDATE)"
         ),
         &[&scope.account, &person.to_string(), &keep.unwrap_or(KeyId([0; 16])), &now],
     )
@@ -148,9 +150,5 @@ pub async fn set_password(
     if changed == 0 {
         return Err(Error::NotFound(Noun::Person));
     }
-    let subject = id.to_string();
-    key::revoke_for(tx, scope.account, Opens::Session, Some(&subject)).await?;
-    key::revoke_for(tx, scope.account, Opens::Viewing, Some(&subject)).await?;
-    key::revoke_for(tx, scope.account, Opens::Onboarding, Some(&subject)).await?;
-    end_others(tx, &(*scope, *id, *keep)).await
+    key::revoke_of_person(tx, scope.account, &id.to_string(), *keep).await
 }

@@ -4,6 +4,7 @@
 //! each; then the product's router runs the handler. Refusals of any kind come back to it and are rendered once, in the
 //! product's shape. `wire` calls `core` and never `run`.
 
+mod acting;
 mod attributes;
 mod caller;
 mod carrier_reports;

@@ -11,6 +11,7 @@
 
 mod support;
 
+mod audit;
 mod authentication;
 mod bad_input;
 mod balance;

@@ -134,7 +134,7 @@ impl World {
         let own = format!("/accounts/{child}");
         match (endpoint.method.as_str(), below) {
             ("POST", "/restore") => {
-                call(&self.app, "DELETE", &own, &self.operator, Value::Null).await.expect(200);
+                call(&self.app, "DELETE", &own, &self.partner_key, Value::Null).await.expect(200);
             }
             ("DELETE", "/signing-key") => {
                 let target = format!("{own}/signing-key/rotate");

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 40] = [
+const TENANT_TABLES: [&str; 41] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -50,6 +50,7 @@ const TENANT_TABLES: [&str; 40] = [
     "audit",
     "second_factor",
     "allowance",
+    "ceiling",
     "country_count",
 ];
 

@@ -5,6 +5,7 @@
 //! SQLite runs one unit at a time, so there both orders are run and the kept counts checked. What is compared is what both
 //! units answered and everything that the account holds, without ids.
 
+mod control;
 mod smpp;
 
 use crate::support::{TestApp, books, database::is_postgres};
@@ -97,6 +98,7 @@ enum Act {
     Keep(u8),
     Complete,
     Supersede,
+    Control(control::Deed),
 }
 
 use Act::{
@@ -265,6 +267,7 @@ struct World {
     /// Its SMPP user, and the part that waits of a message of two.
     user: SystemId,
     waiting: MessageId,
+    people: control::People,
 }
 
 /// What one part costs the child; its partner pays nothing for it, but more for one to a dear number.
@@ -378,11 +381,13 @@ async fn world(app: &TestApp) -> World {
     let new = smpp::new_user(scope.account, &user, &vault);
     app.store.write(new, smpp_user::create).await.expect("a user");
     let keep = async |part| app.store.write(part, smpp_part::keep).await.expect("a unit").expect("a part");
+    let people = app.store.write((scope, vault.clone()), control::arrange).await.expect("people");
     let waiting = keep(smpp::arrived(scope, &user, 2, 1)).await;
     keep(smpp::arrived(scope, &user, 3, 1)).await;
     World {
         user,
         waiting,
+        people,
         scope,
         contacts,
         group,
@@ -502,6 +507,7 @@ async fn perform(tx: &mut Tx, (world, act): &(World, Act)) -> Result<String> {
             let patch = partner::Patch { clients_add_numbers: Some(false), ..partner::Patch::default() };
             partner::update(tx, &(root, patch)).await?;
         }
+        Act::Control(deed) => return control::act(tx, world, deed).await,
         _ => return send(tx, world, *act).await,
     }
     Ok("done".into())
@@ -704,6 +710,7 @@ async fn contents(tx: &mut Tx, root: &AccountId) -> Result<Vec<String>> {
         )
         .await?;
     lines.extend(waiting.iter().map(|row| format!("waiting {row:?}")));
+    lines.extend(control::contents(tx, root).await?);
     lines.sort();
     Ok(lines)
 }

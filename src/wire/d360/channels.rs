@@ -8,8 +8,10 @@ use super::json::{Json, answer};
 use super::listing::{Asked, Known, one, sorted};
 use super::partner::own;
 use crate::core::account::AccountId;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::business::Business;
 use crate::core::channel::{self, Cancel, MadeKey, Of, Quality, Stage, View};
+use crate::core::event::Dialect;
 use crate::core::idempotency::Answer;
 use crate::core::key::KeyId;
 use crate::core::{Error, Scope, Timestamp};
@@ -231,6 +233,7 @@ fn number(key: &KeyId) -> String {
 async fn create_key(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path((partner, channel)): Path<(String, String)>,
     origin: Origin,
     once: Once,
@@ -252,7 +255,17 @@ async fn create_key(
             ),
         })
     };
-    let made = once.answer(&state, channel_of(partner, &channel), channel::make_key, render).await?;
+    let about = |(_, channel): &(AccountId, String), made: &MadeKey| match made {
+        MadeKey::Made(key, view) => Some(
+            Act::on(view.channel.scope.account, "key.create")
+                .object(key.id.hyphenated())
+                .with("mode", key.role.name())
+                .with("channel", channel),
+        ),
+        MadeKey::NotRunning => None,
+    };
+    let unit = audited(actor, channel::make_key, about);
+    let made = once.answer(&state, channel_of(partner, &channel), unit, render).await?;
     state.forget_keys().await?;
     Ok(error::own(made))
 }
@@ -292,10 +305,15 @@ async fn list_keys(
 async fn delete_keys(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path((partner, channel)): Path<(String, String)>,
 ) -> Result<Json<MetaError>, Refusal> {
     let (partner, _) = own(&state, caller, &partner).await?;
-    state.store.write(channel_of(partner, &channel), channel::revoke_keys).await?;
+    let about = |(_, channel): &(AccountId, String), of: &Scope| {
+        Act::on(of.account, "key.revoke").with("mode", "channel").with("channel", channel)
+    };
+    let unit = audited(actor, channel::revoke_keys, about);
+    state.store.write(channel_of(partner, &channel), unit).await?;
     state.forget_keys().await?;
     Ok(error::done("API keys revoked"))
 }
@@ -333,6 +351,7 @@ fn controlled(view: &View) -> Value {
 async fn cancel(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path((partner, client, channel)): Path<(String, String, String)>,
     once: Once,
     mut fields: Fields,
@@ -342,7 +361,11 @@ async fn cancel(
     fields.finish()?;
     let cancel = Cancel { of: of_client(partner, &client, &channel)?, enabled, dialect: super::EVENTS };
     let render = |view: View| Ok(answer(StatusCode::OK, &sorted(controlled(&view))));
-    let done = once.answer(&state, cancel, channel::cancel, render).await?;
+    let about = |asked: &Cancel, _: &View| {
+        let action = if asked.enabled { "channel.cancel" } else { "channel.keep" };
+        Act::on(asked.of.client.child, action).object(&asked.of.id)
+    };
+    let done = once.answer(&state, cancel, audited(actor, channel::cancel, about), render).await?;
     state.wake.callbacks();
     Ok(done)
 }
@@ -356,6 +379,7 @@ async fn cancel(
 async fn reactivate(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path((partner, client, channel)): Path<(String, String, String)>,
     once: Once,
     fields: Fields,
@@ -364,7 +388,10 @@ async fn reactivate(
     fields.finish()?;
     let of = of_client(partner, &client, &channel)?;
     let render = |view: View| Ok(answer(StatusCode::OK, &sorted(controlled(&view))));
-    let done = once.answer(&state, (of, super::EVENTS), channel::reactivate, render).await?;
+    let about =
+        |(of, _): &(Of, Dialect), _: &View| Act::on(of.client.child, "channel.reactivate").object(&of.id);
+    let unit = audited(actor, channel::reactivate, about);
+    let done = once.answer(&state, (of, super::EVENTS), unit, render).await?;
     state.wake.callbacks();
     Ok(done)
 }

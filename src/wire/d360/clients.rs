@@ -7,6 +7,7 @@ use super::json::{Json, answer};
 use super::listing::{Asked, Known, one, sorted};
 use super::partner::own;
 use crate::core::account::{self, AccountId, ChildOf};
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::client::{self, Client, Details, NewClient, PAYLOAD_MAX, Patch};
 use crate::core::idempotency::Answer;
 use crate::core::sharing::{self, Request};
@@ -136,6 +137,7 @@ async fn view(
 async fn update(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path((partner, client)): Path<(String, String)>,
     mut fields: Fields,
 ) -> Result<Json<Value>, Refusal> {
@@ -146,7 +148,14 @@ async fn update(
     });
     let channels_max = fields.integer("max_channels", 0, i64::from(i32::MAX));
     fields.finish()?;
-    let changed = state.store.write(Patch { client, payload, channels_max }, client::update).await?;
+    let about = |patch: &Patch, _: &Client| {
+        let Patch { client, payload, channels_max } = patch;
+        let act = Act::on(client.child, "client.update").with_given("max_channels", *channels_max);
+        let act = act.with_given("settings", payload.as_ref().map(|_| "partner_payload"));
+        (!act.detail.is_empty()).then_some(act)
+    };
+    let unit = audited(actor, client::update, about);
+    let changed = state.store.write(Patch { client, payload, channels_max }, unit).await?;
     Ok(Json(StatusCode::OK, sorted(render(&changed))))
 }
 
@@ -177,6 +186,7 @@ async fn shared_numbers(
 async fn create(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path(partner): Path<String>,
     once: Once,
     mut fields: Fields,
@@ -201,7 +211,11 @@ async fn create(
         body["client_id"] = body["id"].clone();
         Ok(answer(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &sorted(body)))
     };
-    let made = once.answer(&state, new, client::create, render).await?;
+    let about = |_: &NewClient, (client, is_new): &(Client, bool)| {
+        let account = &client.account;
+        is_new.then(|| Act::on(account.id, "account.create").with("name", &account.name))
+    };
+    let made = once.answer(&state, new, audited(actor, client::create, about), render).await?;
     state.wake.callbacks();
     Ok(made)
 }
@@ -224,6 +238,7 @@ const TIERS: [&str; 3] = ["basic", "regular", "premium"];
 async fn share(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path(partner): Path<String>,
     once: Once,
     mut fields: Fields,
@@ -269,13 +284,17 @@ async fn share(
         dialect: super::EVENTS,
     };
     let echo = sorted(echo);
-    once.answer(&state, request, take, move |()| Ok::<Answer, Error>(answer(StatusCode::OK, &echo))).await
+    let about = |request: &Request, child: &AccountId| {
+        Act::on(*child, "channel.request").object(&request.business).with("solution", &request.solution)
+    };
+    let done = move |_| Ok::<Answer, Error>(answer(StatusCode::OK, &echo));
+    once.answer(&state, request, audited(actor, take, about), done).await
 }
 
-/// Takes a request for numbers; violations name the hub's fields.
-async fn take(tx: &mut Tx, request: &Request) -> CoreResult<()> {
+/// Takes a request for numbers, and answers whose they are; violations name the hub's fields.
+async fn take(tx: &mut Tx, request: &Request) -> CoreResult<AccountId> {
     match sharing::request(tx, request).await {
-        Ok(_) => Ok(()),
+        Ok((_, child)) => Ok(child),
         Err(Error::Invalid(mut broken)) => {
             for one in &mut broken {
                 one.field = if one.field == "business" { "waba_external_id" } else { "client_id" };

@@ -64,7 +64,7 @@ pub(crate) fn render_token(refusal: &Refusal, request_id: &str) -> Response<Body
         Refusal::Core(Error::Unauthenticated) => ("invalid_grant", "Wrong email or password."),
         Refusal::Core(Error::Invalid(_)) => ("invalid_request", "username and password are required."),
         Refusal::Core(Error::Forbidden) => ("unauthorized_client", "Signing in for tokens is switched off."),
-        Refusal::Core(Error::Suspended) => ("access_denied", "The account is suspended."),
+        Refusal::Core(Error::Suspended | Error::Held(_)) => ("access_denied", "The account is suspended."),
         Refusal::Core(Error::Limited { .. }) => ("temporarily_unavailable", "Too many tries, wait a while."),
         Refusal::Core(Error::Unavailable(_) | Error::Internal(_)) => {
             ("temporarily_unavailable", "Try again later.")
@@ -101,6 +101,7 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
         }
         Refusal::Core(Error::Suspended) => (StatusCode::FORBIDDEN, "The account is suspended".to_owned()),
         Refusal::Core(Error::Forbidden) => (StatusCode::FORBIDDEN, "Forbidden".to_owned()),
+        Refusal::Core(Error::Held(hold)) => (StatusCode::FORBIDDEN, format!("Forbidden: {}", hold.text())),
         Refusal::Core(Error::NotFound(noun)) => (StatusCode::NOT_FOUND, format!("{} not found", noun.name())),
         Refusal::Core(Error::Limited { retry_after: wait }) => {
             header = Some((RETRY_AFTER, retry_after(*wait)));
@@ -156,6 +157,8 @@ fn detail(violation: &Violation) -> String {
         | Code::OtherRequest
         | Code::Unsupported
         | Code::NotAllowed
+        | Code::Ceiling
+        | Code::LastOwner
         | Code::Currency => format!("{field}: {code}."),
     }
 }

@@ -7,9 +7,10 @@
 use super::page::{Page, escaped};
 use super::{EVENTS, id};
 use crate::core::account::{self, AccountId, ChildOf};
+use crate::core::audit::{Act, audited, record};
 use crate::core::channel::{self, Permit, View};
 use crate::core::client::{self, Details, NewClient};
-use crate::core::key::Role;
+use crate::core::key::{NewKey, Role};
 use crate::core::partner::{self, Handle, Partner, check_url};
 use crate::core::password::Password;
 use crate::core::person::{self, NewPerson, Person, SignIn};
@@ -17,6 +18,7 @@ use crate::core::phone::Msisdn;
 use crate::core::secret::{self, Place, Secret};
 use crate::core::sharing::{self, Request};
 use crate::core::{Code, Error, Noun, Result as CoreResult, Scope, Violation, onboarding as links};
+use crate::wire::acting;
 use crate::wire::attributes::{Attributes, at_most, filled};
 use crate::wire::caller::attempt;
 use crate::wire::refusal::Refusal;
@@ -27,6 +29,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::Tx;
 use subtle::ConstantTimeEq;
@@ -325,7 +328,7 @@ async fn submit(
     match step.as_str() {
         "sign-up" => sign_up(&state, &host, &visit, &attributes, &context).await,
         "sign-in" => sign_in(&state, &host, &visit, &attributes, &context).await,
-        "permissions" => permit(&state, &host, &visit, &attributes).await,
+        "permissions" => permit(&state, &host, &visit, &attributes, &context).await,
         _ => Ok(entrance(&host, &visit, None)),
     }
 }
@@ -337,6 +340,7 @@ struct SignUp {
     person: NewPerson,
     number: Msisdn,
     signatures: Signatures,
+    from: IpAddr,
 }
 
 /// The signature that somebody came by, and the one that leads back: that proves the redirect and opens nothing.
@@ -376,7 +380,9 @@ async fn sign_up_unit(tx: &mut Tx, asked: &SignUp) -> CoreResult<(AccountId, Vec
         return Err(Violation::new("email", Code::Taken).into());
     }
     let child = made.account.id;
-    person::create(tx, &NewPerson { account: child, ..asked.person.clone() }).await?;
+    let id = person::create(tx, &NewPerson { account: child, ..asked.person.clone() }).await?;
+    let act = Act::on(child, "account.create").with("name", &asked.client.name);
+    record(tx, &acting::person(id, asked.from), &act).await?;
     let channels = add_number(tx, partner, child, asked.number).await?;
     Ok((child, channels))
 }
@@ -450,7 +456,8 @@ async fn sign_up(
         password,
     };
     let seconds = state.now_us() / 1_000_000;
-    let asked = SignUp { client, person, number, signatures: Signatures::of(host, visit, seconds) };
+    let (signatures, from) = (Signatures::of(host, visit, seconds), context.client.address);
+    let asked = SignUp { client, person, number, signatures, from };
     match state.store.write(asked, sign_up_unit).await {
         Ok((child, channels)) => {
             state.wake.callbacks();
@@ -496,7 +503,12 @@ async fn sign_in(
         lasts: LASTS,
     };
     let scope = sign_in.person.scope;
-    state.store.write(sign_in, person::sign_in).await?;
+    let actor = acting::person(sign_in.person.id, context.client.address);
+    let about = |asked: &SignIn, made: &NewKey| {
+        let act = Act::on(asked.person.scope.account, "session.begin").object(made.id.hyphenated());
+        act.with("mode", made.role.name())
+    };
+    state.store.write(sign_in, audited(actor, person::sign_in, about)).await?;
     let views = channels_of(state, scope).await?;
     Ok(permissions(host, visit, &token, &views))
 }
@@ -538,6 +550,7 @@ async fn permit(
     host: &Host,
     visit: &Visit,
     attributes: &Attributes,
+    context: &Context,
 ) -> Result<Response<Body>, Refusal> {
     let mut reader = attributes.reader();
     let token = reader.optional(&["token"], at_most(TEXT_MAX)).unwrap_or_default();
@@ -572,7 +585,12 @@ async fn permit(
         number: number.filter(|_| host.partner.clients_add_numbers),
         signatures: Signatures::of(host, visit, seconds),
     };
-    let (permitted, withdrawn) = state.store.write(decision, decide).await?;
+    let about = |decision: &Decision, (permitted, withdrawn): &(Vec<String>, Vec<String>)| {
+        let act = Act::on(decision.permit.client.child, "channel.permit");
+        act.with("permitted", permitted.join(" ")).with("withdrawn", withdrawn.join(" "))
+    };
+    let actor = acting::holder(&entry.principal, context.client.address);
+    let (permitted, withdrawn) = state.store.write(decision, audited(actor, decide, about)).await?;
     state.forget_keys().await?;
     state.wake.callbacks();
     Ok(host.redirect(visit, scope.account, &permitted, &withdrawn, seconds))

@@ -5,6 +5,7 @@ use super::fields::Fields;
 use super::json::{Json, answer};
 use crate::core::Error;
 use crate::core::account::AccountId;
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::partner::{self, Hook, Partner, Patch, check_url};
 use crate::wire::Shared;
 use crate::wire::attributes::Attributes;
@@ -119,6 +120,7 @@ async fn view(
 async fn update(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path(id): Path<String>,
     attributes: Attributes,
 ) -> Result<Json<PartnerOut>, Refusal> {
@@ -132,7 +134,18 @@ async fn update(
         ..Patch::default()
     };
     reader.finish()?;
-    let partner = state.store.write((account, patch), partner::update).await?;
+    // By name: a URL may hold a secret.
+    let about = |(account, patch): &(AccountId, Patch), _: &Partner| {
+        let given = [
+            ("webhook_url", patch.webhook_url.is_some()),
+            ("partner_redirect_url", patch.redirect_url.is_some()),
+            ("allow_client_to_add_phone_no", patch.clients_add_numbers.is_some()),
+        ];
+        let given: Vec<&str> = given.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+        (!given.is_empty()).then(|| Act::on(*account, "partner.update").with("settings", given.join(" ")))
+    };
+    let unit = audited(actor, partner::update, about);
+    let partner = state.store.write((account, patch), unit).await?;
     Ok(Json(StatusCode::OK, PartnerOut::new(partner)?))
 }
 
@@ -166,6 +179,7 @@ async fn hook(
 async fn set_hook(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path(id): Path<String>,
     once: Once,
     mut fields: Fields,
@@ -180,5 +194,9 @@ async fn set_hook(
             PartnerOut::new(partner).map_err(|_| Error::Internal("stored settings are no JSON".into()))?;
         Ok(answer(StatusCode::OK, &body))
     };
-    once.answer(&state, hook, partner::set_hook, render).await
+    let about = |hook: &Hook, _: &Partner| {
+        let given = if hook.headers.is_some() { "webhook_url headers" } else { "webhook_url" };
+        Act::on(hook.partner, "partner.update").with("settings", given)
+    };
+    once.answer(&state, hook, audited(actor, partner::set_hook, about), render).await
 }

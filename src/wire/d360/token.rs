@@ -4,10 +4,13 @@
 use super::error::TokenError;
 use super::fields::Fields;
 use super::json::Json;
+use crate::core::audit::{Act, audited};
+use crate::core::key::NewKey;
 use crate::core::password::Password;
 use crate::core::person::{self, SignIn};
 use crate::core::secret::Secret;
 use crate::core::{Error, account, partner};
+use crate::wire::acting;
 use crate::wire::caller::attempt;
 use crate::wire::refusal::Refusal;
 use crate::wire::{Context, Shared};
@@ -96,7 +99,12 @@ async fn create(
     let refresh_token = URL_SAFE_NO_PAD.encode(chance);
     let token = Secret::new(text.clone());
     let sign_in = SignIn { opens: person.role.opens(), person, token, lasts: LASTS };
-    state.store.write(sign_in, person::sign_in).await?;
+    let actor = acting::person(sign_in.person.id, from);
+    let about = |asked: &SignIn, made: &NewKey| {
+        let act = Act::on(asked.person.scope.account, "session.begin").object(made.id.hyphenated());
+        act.with("mode", made.role.name())
+    };
+    state.store.write(sign_in, audited(actor, person::sign_in, about)).await?;
     Ok(Json(
         StatusCode::OK,
         Token { access_token: text, expires_in: LASTS, refresh_token, token_type: "Bearer" },

@@ -3,6 +3,7 @@
 use super::Created;
 use super::error::{Errors, NotPrivileged, Problem};
 use crate::core::account::{self, Account, AccountId, ChildOf, NAME_MAX, NewAccount, NewChild};
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::key::NewKey;
 use crate::core::{Code, Error, Noun, Page, api_key, rehearse};
 use crate::wire::Shared;
@@ -126,6 +127,7 @@ fn child_of(caller: PartnerCaller, id: &str) -> Result<ChildOf, Refusal> {
 async fn create(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     once: Once,
     attributes: Attributes,
 ) -> Result<Response, Refusal> {
@@ -148,7 +150,10 @@ async fn create(
         api_key::narrow(tx, &(made.account.id, rights)).await?;
         Ok(made)
     };
-    once.create(&state, new, unit, |made| CreatedChild::new(&made)).await
+    let about = |_: &NewChild, made: &NewAccount| {
+        Act::on(made.account.id, "account.create").with("name", &made.account.name)
+    };
+    once.create(&state, new, audited(actor, unit, about), |made| CreatedChild::new(&made)).await
 }
 
 /// Where in the list.
@@ -217,6 +222,7 @@ async fn view(
 async fn update(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path(id): Path<String>,
     attributes: Attributes,
 ) -> Result<Json<ChildName>, Refusal> {
@@ -227,7 +233,11 @@ async fn update(
     let renamed = if caller.is_test {
         rehearse(&state.store, (child, name), account::rename_child).await?
     } else {
-        state.store.write((child, name), account::rename_child).await?
+        let about = |(child, name): &(ChildOf, Option<String>), _: &Account| {
+            let named = name.as_ref();
+            named.map(|name| Act::on(child.child, "account.update").with("name", name))
+        };
+        state.store.write((child, name), audited(actor, account::rename_child, about)).await?
     };
     Ok(Json(renamed.into()))
 }
@@ -242,13 +252,15 @@ async fn update(
 async fn delete(
     State(state): State<Shared>,
     caller: PartnerCaller,
+    actor: Actor,
     Path(id): Path<String>,
 ) -> Result<Json<Nothing>, Refusal> {
     let child = child_of(caller, &id)?;
     if caller.is_test {
         rehearse(&state.store, child, account::delete_child).await?;
     } else {
-        state.store.write(child, account::delete_child).await?;
+        let about = |child: &ChildOf, (): &()| Act::on(child.child, "account.delete");
+        state.store.write(child, audited(actor, account::delete_child, about)).await?;
         state.forget_keys().await?;
     }
     Ok(Json(Nothing {}))

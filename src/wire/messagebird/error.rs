@@ -91,6 +91,10 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
         Refusal::Core(Error::Forbidden) => {
             Rendered::one(StatusCode::FORBIDDEN, 2, "Request not allowed (insufficient permissions)")
         }
+        Refusal::Core(Error::Held(hold)) => {
+            let text = format!("Request not allowed ({})", hold.text());
+            Rendered::one(StatusCode::FORBIDDEN, 2, text)
+        }
         Refusal::Core(Error::NotFound(noun)) => {
             Rendered::one(NOT_FOUND, 20, format!("{} not found", noun.name()))
         }
@@ -160,6 +164,8 @@ fn violation(violation: &Violation) -> Item {
         | Code::OtherRequest
         | Code::Unsupported
         | Code::NotAllowed
+        | Code::Ceiling
+        | Code::LastOwner
         | Code::Currency => Item::new(10, format!("{field} {code}"), Some(field)),
     }
 }
@@ -191,7 +197,11 @@ pub(crate) fn render_partner(refusal: &Refusal, request_id: &str) -> Response<Bo
             violations.iter().map(sentence).collect::<Vec<_>>().join(" ")
         }
         Refusal::Core(
-            Error::Limited { .. } | Error::Balance | Error::Unavailable(_) | Error::Internal(_),
+            Error::Held(_)
+            | Error::Limited { .. }
+            | Error::Balance
+            | Error::Unavailable(_)
+            | Error::Internal(_),
         )
         | Refusal::Elements(_)
         | Refusal::NoSuchPath
@@ -231,6 +241,8 @@ fn sentence(violation: &Violation) -> String {
         | Code::OtherRequest
         | Code::Unsupported
         | Code::NotAllowed
+        | Code::Ceiling
+        | Code::LastOwner
         | Code::Currency => format!("{field}: This value {code}."),
     }
 }

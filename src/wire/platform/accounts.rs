@@ -15,8 +15,9 @@ use crate::core::closing::{self, Close, DAYS, DAYS_MAX};
 use crate::core::money::Currency;
 use crate::core::reach::{self, Asked, Sight, View};
 use crate::core::rights::{Right, Rights};
+use crate::core::suspension::{self, Level};
 use crate::core::terms::{self, MessagingSetting};
-use crate::core::{Code, Error, Noun, Result as CoreResult, Violation};
+use crate::core::{Code, Error, Noun, Result as CoreResult};
 use crate::wire::Shared;
 use crate::wire::idempotency::Once;
 use crate::wire::refusal::Refusal;
@@ -58,9 +59,15 @@ pub(super) struct AccountBody {
     status: &'static str,
     /// Its own or its partner's, whichever is worse: only an `active` account acts.
     effective_status: &'static str,
+    /// Who has suspended it, if somebody has: `operator` or `partner`. What the operator did only the operator undoes.
+    #[schema(required = true)]
+    suspended_by: Option<&'static str>,
     /// When it is deleted for good, if that was asked for.
     #[schema(required = true, format = DateTime)]
     closes_at: Option<String>,
+    /// Who has asked for that: `operator` or `partner`.
+    #[schema(required = true)]
+    closed_by: Option<&'static str>,
     /// Whether its usage is put on its partner's invoice.
     invoice_aggregation: bool,
     #[schema(format = DateTime)]
@@ -79,7 +86,9 @@ impl From<View> for AccountBody {
             currency: currency.to_string(),
             status: status.name(),
             effective_status: effective.name(),
+            suspended_by: view.held_by.map(Level::name),
             closes_at: closes.map(moment),
+            closed_by: view.closed_by.map(Level::name),
             invoice_aggregation: view.account.invoice_aggregation,
             created_at: moment(view.account.created),
         }
@@ -102,7 +111,8 @@ struct NewAccountBody {
 
 impl NewAccountBody {
     fn new(made: &NewAccount, rights: Rights) -> Self {
-        let view = View { account: made.account.clone(), closes: None, above: Status::Active };
+        let (account, above) = (made.account.clone(), Status::Active);
+        let view = View { account, closes: None, above, held_by: None, closed_by: None };
         let own = made.keys.iter();
         let partner = made.partner.as_ref();
         NewAccountBody {
@@ -338,28 +348,28 @@ async fn delete(
     Ok(Json(view.into()))
 }
 
-async fn changed(
-    state: &Shared,
-    once: Once,
-    who: Who,
-    id: AccountId,
+/// Changes whether an account may act, for whoever is above it.
+async fn moved(
+    (state, who, once): (Shared, Who, Once),
+    account: &str,
+    fields: Fields,
     action: &'static str,
     unit: impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c Sight) -> CoreResult<View> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let unit = audited(who.actor.clone(), unit, move |sight: &Sight, _: &View| Act::on(sight.at, action));
-    let response = once.answer(state, who.sight(id), unit, |view| done(&AccountBody::from(view))).await?;
+    let id = who.above(&state, account, Right::Accounts).await?.account.id;
+    fields.finish()?;
+    let sight = who.sight(id);
+    let unit = audited(who.actor, unit, move |sight: &Sight, _: &View| Act::on(sight.at, action));
+    let response = once.answer(&state, sight, unit, |view| done(&AccountBody::from(view))).await?;
     state.forget_keys().await?;
     Ok(response)
-}
-
-fn not_closing(view: &View) -> CoreResult<()> {
-    if view.closes.is_some() { Err(Violation::new("status", Code::Invalid).into()) } else { Ok(()) }
 }
 
 /// Suspend an account
 ///
 /// Its keys and, if it is a partner, those of its children are refused on every process within a second. What was accepted
-/// and not yet sent waits; reports and received messages are still recorded. Suspending twice is once. Scope: `accounts`.
+/// and not yet sent waits; reports and received messages are still recorded. Suspending twice is once. One that is about
+/// to be deleted stays suspended if that is undone. Scope: `accounts`.
 #[utoipa::path(post, path = "/accounts/{account}/suspend", tag = "Accounts",
     params(("account" = String, Path, description = "Its number")),
     responses((status = 200, body = AccountBody)))]
@@ -370,19 +380,13 @@ async fn suspend(
     Path(account): Path<String>,
     fields: Fields,
 ) -> Result<Response, Refusal> {
-    let id = who.above(&state, &account, Right::Accounts).await?.account.id;
-    fields.finish()?;
-    let unit = async |tx: &mut Tx, sight: &Sight| {
-        not_closing(&reach::find(tx, sight).await?)?;
-        account::suspend(tx, &sight.at).await?;
-        reach::find(tx, sight).await
-    };
-    changed(&state, once, who, id, "account.suspend", unit).await
+    moved((state, who, once), &account, fields, "account.suspend", suspension::suspend).await
 }
 
 /// Resume an account
 ///
-/// Its children get the state that each had. An account that is about to be deleted is restored instead. Scope: `accounts`.
+/// Its children get the state that each had. What the operator has suspended only the operator resumes. An account that is
+/// about to be deleted is restored instead. Scope: `accounts`.
 #[utoipa::path(post, path = "/accounts/{account}/resume", tag = "Accounts",
     params(("account" = String, Path, description = "Its number")),
     responses((status = 200, body = AccountBody)))]
@@ -393,19 +397,13 @@ async fn resume(
     Path(account): Path<String>,
     fields: Fields,
 ) -> Result<Response, Refusal> {
-    let id = who.above(&state, &account, Right::Accounts).await?.account.id;
-    fields.finish()?;
-    let unit = async |tx: &mut Tx, sight: &Sight| {
-        not_closing(&reach::find(tx, sight).await?)?;
-        account::resume(tx, &sight.at).await?;
-        reach::find(tx, sight).await
-    };
-    changed(&state, once, who, id, "account.resume", unit).await
+    moved((state, who, once), &account, fields, "account.resume", suspension::resume).await
 }
 
 /// Undo the deletion of an account
 ///
-/// Until its days of grace are over: it has the status that it had before. Scope: `accounts`.
+/// Until its days of grace are over: it acts again, unless it is suspended as well. What the operator deletes only the
+/// operator restores. Scope: `accounts`.
 #[utoipa::path(post, path = "/accounts/{account}/restore", tag = "Accounts",
     params(("account" = String, Path, description = "Its number")),
     responses((status = 200, body = AccountBody)))]
@@ -416,7 +414,5 @@ async fn restore(
     Path(account): Path<String>,
     fields: Fields,
 ) -> Result<Response, Refusal> {
-    let id = who.above(&state, &account, Right::Accounts).await?.account.id;
-    fields.finish()?;
-    changed(&state, once, who, id, "account.restore", closing::reopen).await
+    moved((state, who, once), &account, fields, "account.restore", closing::reopen).await
 }

@@ -20,8 +20,8 @@ pub(crate) struct ErrorBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Fault {
-    /// For programs: `unauthenticated`, `forbidden`, `account_suspended`, `not_found`, `no_such_path`,
-    /// `method_not_allowed`, `invalid`, `malformed`, `too_large`, `timeout`, `not_enough_balance`, `rate_limited`,
+    /// For programs: `unauthenticated`, `forbidden`, `held_by_operator`, `account_suspended`, `not_found`,
+    /// `no_such_path`, `method_not_allowed`, `invalid`, `malformed`, `too_large`, `timeout`, `not_enough_balance`, `rate_limited`,
     /// `unavailable` or `internal`.
     code: &'static str,
     /// For people.
@@ -38,7 +38,8 @@ struct Broken {
     /// The member of the body, the parameter of the query, or the header.
     field: String,
     /// For programs: `required`, `blank`, `invalid`, `too_long`, `too_many`, `out_of_range`, `not_url`, `not_bool`,
-    /// `taken`, `ambiguous`, `too_broad`, `no_recipients`, `no_route`, `other_request`, `unsupported`, `currency` or `not_allowed`.
+    /// `taken`, `ambiguous`, `too_broad`, `no_recipients`, `no_route`, `other_request`, `unsupported`, `currency`, `not_allowed`,
+    /// `operator_limit` or `last_owner`.
     code: &'static str,
     /// For people.
     message: String,
@@ -63,6 +64,8 @@ fn word(code: Code) -> &'static str {
         Code::TooBroad => "too_broad",
         Code::Currency => "currency",
         Code::NotAllowed => "not_allowed",
+        Code::Ceiling => "operator_limit",
+        Code::LastOwner => "last_owner",
     }
 }
 
@@ -95,6 +98,10 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
         }
         Refusal::Core(Error::Forbidden) => {
             (StatusCode::FORBIDDEN, "forbidden", "the key may not do this".to_owned())
+        }
+        Refusal::Core(Error::Held(hold)) => {
+            let message = format!("the account is {}, and only the operator changes that", hold.text());
+            (StatusCode::FORBIDDEN, "held_by_operator", message)
         }
         Refusal::Core(Error::NotFound(noun)) => {
             let noun = if *noun == Noun::Record { "what was asked for" } else { noun.name() };

@@ -3,16 +3,17 @@
 use super::fields::Fields;
 use super::who::Who;
 use crate::core::audit::{Act, audited};
+use crate::core::ceiling::{self, Ceiling, Patch};
 use crate::core::limits::{self, Limits, PER_SECOND_MAX, RECIPIENTS_MAX};
 use crate::core::money::Amount;
 use crate::core::rights::Right;
+use crate::core::suspension::Level;
 use crate::core::{Code, Scope};
 use crate::wire::Shared;
 use crate::wire::refusal::Refusal;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use store::Tx;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,10 +25,24 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(view, set))
 }
 
-/// The limits of an account; null where there is none.
+/// The limits of an account, and those of them that the operator has set: they can only be made stricter.
+#[derive(Serialize, ToSchema)]
+struct LimitsBody {
+    #[serde(flatten)]
+    limits: LimitValues,
+    operator: LimitValues,
+}
+
+impl LimitsBody {
+    fn new(limits: Limits, ceiling: Ceiling) -> Self {
+        LimitsBody { limits: limits.into(), operator: ceiling.limits.into() }
+    }
+}
+
+/// Limits; null where there is none.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LimitsBody {
+struct LimitValues {
     #[schema(required = true)]
     requests_per_second: Option<i64>,
     #[schema(required = true)]
@@ -40,9 +55,9 @@ struct LimitsBody {
     recipients_per_country_and_day: Option<i64>,
 }
 
-impl From<Limits> for LimitsBody {
+impl From<Limits> for LimitValues {
     fn from(limits: Limits) -> Self {
-        LimitsBody {
+        LimitValues {
             requests_per_second: limits.requests,
             messages_per_second: limits.messages,
             max_price: limits.price.map(|price| price.to_string()),
@@ -86,7 +101,8 @@ async fn view(
     Path(account): Path<String>,
 ) -> Result<Json<LimitsBody>, Refusal> {
     let scope = who.with(&state, &account, Right::Read).await?.account.scope();
-    Ok(Json(state.store.read(scope, limits::of).await?.into()))
+    let limits = state.store.read(scope, limits::of).await?;
+    Ok(Json(LimitsBody::new(limits, state.store.read(scope, ceiling::of).await?)))
 }
 
 fn country(text: &str) -> Result<String, Code> {
@@ -96,7 +112,8 @@ fn country(text: &str) -> Result<String, Code> {
 
 /// Set the limits
 ///
-/// Of an account below the caller's own, in force on every server within a second. Scope: `limits`.
+/// Of an account below the caller's own, in force on every server within a second. What the operator has limited a partner
+/// can only make stricter. Scope: `limits`.
 #[utoipa::path(patch, path = "/accounts/{account}/limits", tag = "Limits", request_body = LimitsRequest,
     params(("account" = String, Path, description = "Its number")),
     responses((status = 200, body = LimitsBody)))]
@@ -116,21 +133,8 @@ async fn set(
     let countries = fields.clearable_list("allowedCountries", COUNTRIES_MAX, country);
     let per_country = fields.clearable_integer("recipientsPerCountryAndDay", 0, RECIPIENTS_MAX);
     fields.finish()?;
-    let unit = async move |tx: &mut Tx, scope: &Scope| {
-        // The account's row orders those who change different limits at once.
-        crate::core::account::lock(tx, &scope.account).await?;
-        let before = limits::of(tx, scope).await?;
-        let after = Limits {
-            requests: requests.unwrap_or(before.requests),
-            messages: messages.unwrap_or(before.messages),
-            price: price.unwrap_or(before.price),
-            countries: countries.clone().unwrap_or(before.countries),
-            per_country: per_country.unwrap_or(before.per_country),
-        };
-        limits::set(tx, &(*scope, after.clone())).await?;
-        Ok(after)
-    };
-    let about = |scope: &Scope, after: &Limits| {
+    let patch = Patch { requests, messages, price, countries, per_country };
+    let about = |(scope, ..): &(Scope, Level, Patch), (after, _): &(Limits, Ceiling)| {
         Act::on(scope.account, "limits.update")
             .with_given("requestsPerSecond", after.requests)
             .with_given("messagesPerSecond", after.messages)
@@ -138,7 +142,8 @@ async fn set(
             .with_given("allowedCountries", after.countries.as_ref().map(|all| all.join(" ")))
             .with_given("recipientsPerCountryAndDay", after.per_country)
     };
-    let after = state.store.write(scope, audited(who.actor, unit, about)).await?;
+    let asked = (scope, who.sight(scope.account).level(), patch);
+    let (after, ceiling) = state.store.write(asked, audited(who.actor, ceiling::limit, about)).await?;
     state.forget_keys().await?;
-    Ok(Json(after.into()))
+    Ok(Json(LimitsBody::new(after, ceiling)))
 }

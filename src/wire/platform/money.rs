@@ -7,6 +7,7 @@ use super::{csv, moment};
 use crate::core::account::{self, AccountId, Setting};
 use crate::core::audit::{Act, audited};
 use crate::core::cap::{self, Caps, Spending};
+use crate::core::ceiling::{self, Ceiling};
 use crate::core::entry::{self, Asked, Entry};
 use crate::core::ledger::{self, Balance, Payment, TransferId};
 use crate::core::money::{Amount, Currency};
@@ -61,6 +62,11 @@ struct BalanceBody {
     /// Most in a month.
     #[schema(required = true)]
     month_cap: Option<String>,
+    /// The operator's, which a partner can only make stricter.
+    #[schema(required = true)]
+    operator_day_cap: Option<String>,
+    #[schema(required = true)]
+    operator_month_cap: Option<String>,
     /// What it has accepted today.
     day_spent: String,
     month_spent: String,
@@ -74,7 +80,7 @@ struct BalanceBody {
 }
 
 impl BalanceBody {
-    fn new(balance: &Balance, spending: &Spending, time_zone: String) -> Self {
+    fn new(balance: &Balance, spending: &Spending, ceiling: &Ceiling, time_zone: String) -> Self {
         BalanceBody {
             currency: balance.currency.to_string(),
             balance: balance.posted.to_string(),
@@ -84,6 +90,8 @@ impl BalanceBody {
             payment: if balance.postpaid { "postpaid" } else { "prepaid" },
             day_cap: spending.day_cap.map(|cap| cap.to_string()),
             month_cap: spending.month_cap.map(|cap| cap.to_string()),
+            operator_day_cap: ceiling.day_cap.map(|cap| cap.to_string()),
+            operator_month_cap: ceiling.month_cap.map(|cap| cap.to_string()),
             day_spent: spending.day_spent.to_string(),
             month_spent: spending.month_spent.to_string(),
             day_ends_at: moment(spending.day_ends),
@@ -96,8 +104,9 @@ impl BalanceBody {
 async fn shown(state: &Shared, scope: Scope) -> Result<Json<BalanceBody>, Refusal> {
     let balance = state.store.read(scope, ledger::balance).await?;
     let spending = state.store.read(scope, cap::of).await?;
+    let ceiling = state.store.read(scope, ceiling::of).await?;
     let zone = state.store.read(scope, terms::messaging).await?.time_zone;
-    Ok(Json(BalanceBody::new(&balance, &spending, zone)))
+    Ok(Json(BalanceBody::new(&balance, &spending, &ceiling, zone)))
 }
 
 /// View the balance
@@ -144,7 +153,8 @@ enum PaymentKind {
 /// Set credit limit and caps
 ///
 /// Of an account below the caller's own. A cap holds whatever the number of servers: what a message costs counts when it
-/// is accepted, also one for later, and is not given back if it fails. Scope: `money`.
+/// is accepted, also one for later, and is not given back if it fails. A cap that the operator has set a partner can only
+/// make stricter. Scope: `money`.
 #[utoipa::path(patch, path = "/accounts/{account}/balance", tag = "Money", request_body = TermsRequest,
     params(("account" = String, Path, description = "Its number")),
     responses((status = 200, body = BalanceBody)))]
@@ -170,7 +180,9 @@ async fn set_terms(
     }
     let settings: Vec<Setting> =
         postpaid.map(Setting::Postpaid).into_iter().chain(credit.map(Setting::CreditLimit)).collect();
+    let level = who.sight(scope.account).level();
     let unit = async move |tx: &mut Tx, settings: &Vec<Setting>| {
+        ceiling::cap(tx, &(scope, level, caps)).await?;
         account::set_all(tx, &(scope.account, settings.clone())).await?;
         cap::set(tx, &(scope, caps)).await
     };

@@ -23,6 +23,11 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
+    /// All of them, where there are few.
+    pub(super) fn whole<S: Into<T>>(found: Vec<S>) -> Self {
+        List { items: found.into_iter().map(Into::into).collect(), next: None }
+    }
+
     /// Of one element more than fits, if there are more.
     pub(super) fn of<S>(
         mut found: Vec<S>,

@@ -5,7 +5,7 @@ use super::page::List;
 use super::who::Who;
 use super::{moment, nothing};
 use crate::core::account::{self, AccountId, Status};
-use crate::core::audit::{Act, Actor, ActorKind, audited, record};
+use crate::core::audit::{Act, audited, record};
 use crate::core::key::KeyId;
 use crate::core::password::Password;
 use crate::core::person::{self, Person, PersonId};
@@ -14,6 +14,7 @@ use crate::core::second_factor::{self, Of, Proof, Try};
 use crate::core::secret::Secret;
 use crate::core::session::{self, Asked, Begun, Session};
 use crate::core::{Code, Error, Noun, Scope, Violation, partner};
+use crate::wire::acting;
 use crate::wire::caller::attempt;
 use crate::wire::idempotency::Once;
 use crate::wire::refusal::Refusal;
@@ -117,7 +118,7 @@ async fn sign_in(
     state.entropy.fill(&mut chance);
     let token = URL_SAFE_NO_PAD.encode(chance);
     let (user, account) = (person.id, person.scope.account);
-    let actor = Actor { kind: ActorKind::User, id: user.to_string(), address: Some(from.to_string()) };
+    let actor = acting::person(user, from);
     let asked = Asked {
         person,
         token: Secret::new(token.clone()),
@@ -220,7 +221,7 @@ impl From<Session> for SessionBody {
     responses((status = 200, body = List<SessionBody>)))]
 async fn sessions(State(state): State<Shared>, who: Who) -> Result<Json<List<SessionBody>>, Refusal> {
     let found = state.store.read(myself(&who)?, session::list).await?;
-    Ok(Json(List { items: found.into_iter().map(SessionBody::from).collect(), next: None }))
+    Ok(Json(List::whole(found)))
 }
 
 /// End one's other sessions

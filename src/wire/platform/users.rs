@@ -8,9 +8,10 @@ use super::sessions::{SessionBody, chosen};
 use super::who::Who;
 use crate::core::account::NAME_MAX;
 use crate::core::audit::{Act, audited};
+use crate::core::people::{self, About, Mandate};
 use crate::core::person::{self, Change, NewPerson, Person, PersonId, Role};
 use crate::core::rights::{Right, Rights};
-use crate::core::second_factor::{self, Of};
+use crate::core::second_factor;
 use crate::core::session;
 use crate::core::{Code, Error, Noun, Scope};
 use crate::wire::Shared;
@@ -117,6 +118,7 @@ fn role(word: &str) -> Result<Role, Code> {
     Role::ALL.iter().find(|role| role.name() == word).copied().ok_or(Code::Invalid)
 }
 
+/// Refuses early what the unit, which judges what is so when it runs, would refuse as well.
 fn covers(who: &Who, role: Role) -> Result<(), Refusal> {
     if who.rights.covers(Rights::of_role(role)) { Ok(()) } else { Err(Error::Forbidden.into()) }
 }
@@ -193,17 +195,15 @@ async fn create(
     let password = password.ok_or_else(|| Refusal::bug("a password that was not read"))?;
     let password = state.passwords.hash(password, &state.entropy).await?;
     let new = NewPerson { account: scope.account, email, name, role, password };
-    let unit = async move |tx: &mut Tx, new: &NewPerson| {
-        let id = person::create(tx, new).await?;
-        person::find(tx, &(scope, id)).await
-    };
-    let about = |_: &NewPerson, made: &Person| {
+    let about = |_: &(Mandate, Scope, NewPerson), made: &Person| {
         Act::on(made.scope.account, "user.create")
             .object(made.id)
             .with("email", &made.email)
             .with("role", made.role.name())
     };
-    once.create(&state, new, audited(who.actor, unit, about), |made| UserBody::new(made, false)).await
+    let asked = (who.mandate(), scope, new);
+    let unit = audited(who.actor, people::create, about);
+    once.create(&state, asked, unit, |made| UserBody::new(made, false)).await
 }
 
 /// View a user
@@ -223,7 +223,7 @@ async fn view(
 
 /// Change a user
 ///
-/// Another role ends all its sessions. Scope: `users`, and everything that the old and the new role may do.
+/// Another role ends all its sessions. The last owner stays one, unless whoever is above the account says otherwise. Scope: `users`, and everything that the old and the new role may do.
 #[utoipa::path(patch, path = "/accounts/{account}/users/{user}", tag = "Users", request_body = UpdateUserRequest,
     params(("account" = String, Path, description = "Its number, or `me`"), ("user" = String, Path)),
     responses((status = 200, body = UserBody)))]
@@ -241,13 +241,14 @@ async fn update(
         covers(&who, role)?;
     }
     let change = Change { scope: person.scope, id: person.id, name, role };
-    let about = |change: &Change, _: &Person| {
+    let about = |(_, change): &(Mandate, Change), _: &Person| {
         Act::on(change.scope.account, "user.update")
             .object(change.id)
             .with_given("name", change.name.as_ref())
             .with_given("role", change.role.map(Role::name))
     };
-    let changed = state.store.write(change, audited(who.actor, person::update, about)).await?;
+    let asked = (who.mandate(), change);
+    let changed = state.store.write(asked, audited(who.actor, people::update, about)).await?;
     state.forget_keys().await?;
     Ok(Json(body(&state, changed).await?))
 }
@@ -257,17 +258,18 @@ async fn done_to(
     who: Who,
     person: &Person,
     action: &'static str,
-    unit: impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c (Scope, PersonId)) -> crate::core::Result<()> + Send + 'static,
+    unit: impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c About) -> crate::core::Result<()> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let about = move |(scope, id): &(Scope, PersonId), (): &()| Act::on(scope.account, action).object(id);
-    state.store.write((person.scope, person.id), audited(who.actor, unit, about)).await?;
+    let done = move |about: &About, (): &()| Act::on(about.scope.account, action).object(about.id);
+    let about = About { by: who.mandate(), scope: person.scope, id: person.id };
+    state.store.write(about, audited(who.actor, unit, done)).await?;
     state.forget_keys().await?;
     Ok(nothing())
 }
 
 /// Remove a user
 ///
-/// All its sessions and tokens end. Scope: `users`, and everything that the role may do.
+/// All its sessions and tokens end. The last owner is removed only by whoever is above the account. Scope: `users`, and everything that the role may do.
 #[utoipa::path(delete, path = "/accounts/{account}/users/{user}", tag = "Users",
     params(("account" = String, Path, description = "Its number, or `me`"), ("user" = String, Path)),
     responses((status = 204)))]
@@ -277,7 +279,7 @@ async fn remove(
     Path((account, user)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let person = person_of(&state, &who, &account, &user, Right::Users).await?;
-    done_to(&state, who, &person, "user.remove", person::remove).await
+    done_to(&state, who, &person, "user.remove", people::remove).await
 }
 
 /// Set a user's password
@@ -297,9 +299,8 @@ async fn password(
     fields.finish()?;
     let password = password.ok_or_else(|| Refusal::bug("a password that was not read"))?;
     let hash = state.passwords.hash(password, &state.entropy).await?;
-    let unit = async move |tx: &mut Tx, (scope, id): &(Scope, PersonId)| {
-        session::set_password(tx, &(*scope, *id, hash.clone(), None)).await
-    };
+    let unit =
+        async move |tx: &mut Tx, about: &About| people::set_password(tx, &(*about, hash.clone())).await;
     done_to(&state, who, &person, "user.password", unit).await
 }
 
@@ -316,7 +317,7 @@ async fn sessions(
 ) -> Result<Json<List<SessionBody>>, Refusal> {
     let person = person_of(&state, &who, &account, &user, Right::Read).await?;
     let found = state.store.read((person.scope, person.id), session::list).await?;
-    Ok(Json(List { items: found.into_iter().map(SessionBody::from).collect(), next: None }))
+    Ok(Json(List::whole(found)))
 }
 
 /// End a user's sessions
@@ -332,7 +333,7 @@ async fn end_sessions(
     Path((account, user)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let person = person_of(&state, &who, &account, &user, Right::Users).await?;
-    done_to(&state, who, &person, "user.sign-out", person::sign_out).await
+    done_to(&state, who, &person, "user.sign-out", people::sign_out).await
 }
 
 /// Take a user's second factor away
@@ -347,9 +348,5 @@ async fn take_totp(
     Path((account, user)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let person = person_of(&state, &who, &account, &user, Right::Users).await?;
-    let unit = async |tx: &mut Tx, (scope, id): &(Scope, PersonId)| {
-        second_factor::remove(tx, &Of { scope: *scope, person: *id }).await?;
-        person::sign_out(tx, &(*scope, *id)).await
-    };
-    done_to(&state, who, &person, "user.totp-remove", unit).await
+    done_to(&state, who, &person, "user.totp-remove", people::take_second_factor).await
 }

@@ -91,7 +91,7 @@ async fn endpoints(
 ) -> Result<Json<List<EndpointBody>>, Refusal> {
     let id = who.with(&state, &account, Right::Read).await?.account.id;
     let found = state.store.scan(Some(id), endpoint::failing).await?;
-    Ok(Json(List { items: found.into_iter().map(EndpointBody::from).collect(), next: None }))
+    Ok(Json(List::whole(found)))
 }
 
 /// An endpoint to resume.

@@ -1,11 +1,13 @@
 //! Who calls: what its key or session may do, and which accounts are within its reach.
 
 use crate::core::account::AccountId;
-use crate::core::audit::{Actor, ActorKind};
+use crate::core::audit::Actor;
 use crate::core::key::{KeyId, Role};
+use crate::core::people::Mandate;
 use crate::core::reach::{self, Sight, View};
 use crate::core::rights::{Right, Rights};
 use crate::core::{Error, Noun, Scope, Timestamp};
+use crate::wire::acting::holder;
 use crate::wire::refusal::Refusal;
 use crate::wire::{Context, Shared};
 use axum::extract::FromRequestParts;
@@ -38,11 +40,9 @@ impl<S: Sync> FromRequestParts<S> for Who {
         let context = Context::of(parts)?;
         let entry = context.entry.as_deref().ok_or(Error::Unauthenticated)?;
         let principal = &entry.principal;
-        let key = principal.key.hyphenated();
-        let (kind, id, person) = match (principal.role, &principal.subject) {
-            (Role::Operator, _) => (ActorKind::Operator, key, None),
-            (Role::Platform, _) => (ActorKind::Key, key, None),
-            (Role::SignIn, Some(person)) => (ActorKind::User, person.clone(), Some(person.clone())),
+        let person = match (principal.role, &principal.subject) {
+            (Role::Operator | Role::Platform, _) => None,
+            (Role::SignIn, Some(person)) => Some(person.clone()),
             _ => return Err(Error::Unauthenticated.into()),
         };
         Ok(Who {
@@ -51,7 +51,7 @@ impl<S: Sync> FromRequestParts<S> for Who {
             key: principal.key,
             person,
             expires: principal.expires,
-            actor: Actor { kind, id, address: Some(context.client.address.to_string()) },
+            actor: holder(principal, context.client.address),
         })
     }
 }
@@ -65,6 +65,11 @@ impl Who {
     /// Insists on a right.
     pub(super) fn need(&self, right: Right) -> Result<(), Refusal> {
         if self.rights.allows(right) { Ok(()) } else { Err(Error::Forbidden.into()) }
+    }
+
+    /// On whose behalf its units run.
+    pub(super) fn mandate(&self) -> Mandate {
+        Mandate { from: self.scope, key: self.key }
     }
 
     /// What it sees of an account.

@@ -301,9 +301,11 @@ fn status(error: &Error) -> Status {
             tracing::error!(error = %what, "a message by SMPP failed");
             Status::SYSTEM_ERROR
         }
-        Error::Unauthenticated | Error::Suspended | Error::Forbidden | Error::NotFound(_) => {
-            Status::SUBMIT_FAILED
-        }
+        Error::Unauthenticated
+        | Error::Suspended
+        | Error::Forbidden
+        | Error::Held(_)
+        | Error::NotFound(_) => Status::SUBMIT_FAILED,
     }
 }
 

@@ -4,8 +4,9 @@ use super::super::error::MetaError;
 use super::super::fields::Fields;
 use super::super::json::{Json, answer};
 use super::view;
-use crate::core::business::{self, Hook, place};
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::channel;
+use crate::core::hook::{self, Hook, Owner, place};
 use crate::core::partner::check_url;
 use crate::core::secret::Vault;
 use crate::core::{Code, Scope};
@@ -23,7 +24,7 @@ use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
-        .routes(routes!(hook, set_hook))
+        .routes(routes!(own_hook, set_hook))
         .routes(routes!(business_hook, set_business_hook))
         .routes(routes!(number))
         .routes(routes!(set_profile))
@@ -45,22 +46,38 @@ fn opened(vault: &Vault, scope: Scope, of: &str, sealed: Option<Vec<u8>>) -> Res
 /// View the channel's webhook
 #[utoipa::path(get, path = "/configs/webhook", tag = "Messaging", security(("ChannelKey" = [])),
     responses((status = 200, body = Value), (status = 401, body = super::WrongKey)))]
-async fn hook(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
+async fn own_hook(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
     let found = view(&state, &caller).await?;
-    let sealed = state.store.read((caller.scope, caller.channel.clone()), channel::own_headers).await?;
+    let of = (caller.scope, Owner::Channel, caller.channel.clone());
+    let sealed = state.store.read(of, hook::headers).await?;
     let headers = opened(&state.vault, caller.scope, &caller.channel, sealed)?;
     Ok(Json(StatusCode::OK, json!({"headers": headers, "url": found.channel.webhook_url})))
 }
 
 /// The URL and headers of a request.
-fn asked(mut fields: Fields, hook: (Scope, String, Vault)) -> Result<(Hook, Value), Refusal> {
+fn asked(mut fields: Fields, hook: (Scope, Owner, String, Vault)) -> Result<(Hook, Value), Refusal> {
     let url = fields.required("url", |text| check_url(text).map(|()| text.to_owned())).unwrap_or_default();
     let lines = fields.headers("headers").unwrap_or_default();
     fields.finish()?;
     let shown = if url.is_empty() { Value::Null } else { url.as_str().into() };
     let echo = json!({"headers": headers(&lines), "url": shown});
-    let (scope, of, vault) = hook;
-    Ok((Hook { scope, of, url, headers: lines, vault }, echo))
+    let (scope, owner, of, vault) = hook;
+    Ok((Hook { scope, owner, of, url, headers: lines, vault }, echo))
+}
+
+/// By name: a URL and headers may hold secrets.
+fn hooked(hook: &Hook) -> Act {
+    let action = match hook.owner {
+        Owner::Channel => "channel.update",
+        Owner::Business => "business.update",
+    };
+    Act::on(hook.scope.account, action).object(&hook.of).with("settings", "webhook_url headers")
+}
+
+fn changed(setting: &'static str) -> impl Fn(&(Scope, String, String), &()) -> Act + Send + 'static {
+    move |(scope, channel, _), ()| {
+        Act::on(scope.account, "channel.update").object(channel).with("settings", setting)
+    }
 }
 
 /// Set the channel's webhook
@@ -71,11 +88,13 @@ fn asked(mut fields: Fields, hook: (Scope, String, Vault)) -> Result<(Hook, Valu
 async fn set_hook(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     fields: Fields,
 ) -> Result<Response, Refusal> {
-    let (hook, echo) = asked(fields, (caller.scope, caller.channel, state.vault.clone()))?;
-    once.answer(&state, hook, channel::set_hook, move |()| Ok(answer(StatusCode::OK, &echo))).await
+    let (hook, echo) = asked(fields, (caller.scope, Owner::Channel, caller.channel, state.vault.clone()))?;
+    let done = move |()| Ok(answer(StatusCode::OK, &echo));
+    once.answer(&state, hook, audited(actor, hook::set, |hook: &Hook, (): &()| hooked(hook)), done).await
 }
 
 /// View the webhook of the channel's business account
@@ -83,8 +102,8 @@ async fn set_hook(
     responses((status = 200, body = Value), (status = 401, body = super::WrongKey)))]
 async fn business_hook(State(state): State<Shared>, caller: ChannelCaller) -> Result<Json<Value>, Refusal> {
     let found = view(&state, &caller).await?;
-    let of = (caller.scope, found.business.id.clone());
-    let sealed = state.store.read(of, business::own_headers).await?;
+    let of = (caller.scope, Owner::Business, found.business.id.clone());
+    let sealed = state.store.read(of, hook::headers).await?;
     let headers = opened(&state.vault, caller.scope, &found.business.id, sealed)?;
     Ok(Json(StatusCode::OK, json!({"headers": headers, "url": found.business.webhook_url})))
 }
@@ -97,12 +116,15 @@ async fn business_hook(State(state): State<Shared>, caller: ChannelCaller) -> Re
 async fn set_business_hook(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     fields: Fields,
 ) -> Result<Response, Refusal> {
     let found = view(&state, &caller).await?;
-    let (hook, echo) = asked(fields, (caller.scope, found.business.id, state.vault.clone()))?;
-    once.answer(&state, hook, business::set_hook, move |()| Ok(answer(StatusCode::OK, &echo))).await
+    let (hook, echo) =
+        asked(fields, (caller.scope, Owner::Business, found.business.id, state.vault.clone()))?;
+    let done = move |()| Ok(answer(StatusCode::OK, &echo));
+    once.answer(&state, hook, audited(actor, hook::set, |hook: &Hook, (): &()| hooked(hook)), done).await
 }
 
 /// View the channel's number
@@ -124,6 +146,7 @@ const PROFILE_MAX: usize = 512;
 async fn set_profile(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     attributes: Attributes,
 ) -> Result<Response, Refusal> {
@@ -139,7 +162,7 @@ async fn set_profile(
     reader.finish()?;
     let command = (caller.scope, caller.channel, profile.to_string());
     let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
-    once.answer(&state, command, channel::set_profile, done).await
+    once.answer(&state, command, audited(actor, channel::set_profile, changed("profile")), done).await
 }
 
 /// Longest public key, in PEM: one of 4,096 bits has some 800 characters.
@@ -164,6 +187,7 @@ async fn public_key(State(state): State<Shared>, caller: ChannelCaller) -> Resul
 async fn set_public_key(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    actor: Actor,
     once: Once,
     mut fields: Fields,
 ) -> Result<Response, Refusal> {
@@ -182,5 +206,5 @@ async fn set_public_key(
     fields.finish()?;
     let command = (caller.scope, caller.channel, key.unwrap_or_default());
     let done = |()| Ok(answer(StatusCode::OK, &json!({"success": true})));
-    once.answer(&state, command, channel::set_public_key, done).await
+    once.answer(&state, command, audited(actor, channel::set_public_key, changed("public_key")), done).await
 }
