@@ -71,6 +71,7 @@ pub mod smpp_carrier;
 pub mod smpp_outbox;
 pub mod smpp_part;
 pub mod smpp_user;
+pub mod statement;
 pub mod template;
 pub mod terms;
 pub mod time;

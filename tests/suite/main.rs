@@ -46,6 +46,7 @@ mod limits;
 mod log_watch;
 mod matrix;
 mod messages;
+mod month_end;
 mod networks;
 mod openapi;
 mod opt_out;

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 40] = [
+const TENANT_TABLES: [&str; 42] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -51,6 +51,8 @@ const TENANT_TABLES: [&str; 40] = [
     "second_factor",
     "allowance",
     "country_count",
+    "carried",
+    "departed",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.
