@@ -17,6 +17,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use store::stepped::Step;
 use store::{Tx, sql};
+use tokio::task::JoinSet;
 
 const BEGIN: &str = "periodStart=2024-03-05T00:00:00Z";
 
@@ -423,7 +424,8 @@ async fn a_key_may_have_five_reports_under_way() {
     let (begun, has_begun) = mpsc::channel();
     let (end, ended) = mpsc::channel::<()>();
     let store = app.store.clone();
-    let unit = tokio::spawn(async move {
+    let mut units = JoinSet::new();
+    units.spawn(async move {
         let gate = Mutex::new((begun, ended));
         let held: Result<()> = store
             .bulk(gate, async |_: &mut Tx, gate: &Mutex<(mpsc::Sender<()>, mpsc::Receiver<()>)>| {
@@ -443,7 +445,7 @@ async fn a_key_may_have_five_reports_under_way() {
     let mut answers = vec![asked.next().await.expect("an answer"), asked.next().await.expect("an answer")];
     end.send(()).expect("the unit waits");
     answers.extend(asked.collect::<Vec<_>>().await);
-    unit.await.expect("the unit ends");
+    units.join_next().await.expect("a unit").expect("it ends");
     let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
