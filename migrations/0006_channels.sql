@@ -32,7 +32,7 @@ CREATE TABLE person (
     PRIMARY KEY (root, id)
 );
 CREATE UNIQUE INDEX person_by_email ON person (realm, email);
-CREATE INDEX person_by_account ON person (root, account);
+CREATE INDEX person_by_account ON person (root, account, id);
 
 -- What a partner knows of a child beside its account; a child without a row has the defaults.
 CREATE TABLE client (

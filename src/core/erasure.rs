@@ -15,7 +15,7 @@ use super::opt_out;
 use super::phone::Msisdn;
 use super::secret::Vault;
 use super::words::words;
-use super::{Code, Error, Result, Scope, Timestamp, Violation, event, rollup, schedule};
+use super::{AccountId, Code, Error, Result, Scope, Timestamp, Violation, event, rollup, schedule};
 use store::{FromRow, Row, Rx, Store, Tx, sql};
 
 words! {
@@ -47,6 +47,10 @@ words! {
         Endpoint = "answers of endpoints",
         /// Reports that are read page by page.
         Report = "kept reports",
+        /// Notes to payments that name the number; the payments stay.
+        Note = "notes to payments",
+        /// Lines of the audit log that name it; they stay without it.
+        AuditLine = "lines of the audit log",
         /// Entries of the opt-out list; they stay as a keyed hash.
         OptOut = "opt-outs, kept as a keyed hash",
     }
@@ -72,8 +76,28 @@ impl Order {
 
     /// Whether a text names the number, however its digits are grouped.
     fn is_named_in(&self, text: &str) -> bool {
-        let grouping = |c: &char| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/' | '+' | '\u{a0}');
-        text.chars().filter(grouping).collect::<String>().contains(&self.digits)
+        self.without(text).is_some()
+    }
+
+    /// A text that names the number, without it.
+    fn without(&self, text: &str) -> Option<String> {
+        let groups = |c: char| matches!(c, ' ' | '-' | '.' | '(' | ')' | '/' | '+' | '\u{a0}');
+        let said: Vec<(usize, char)> = text.char_indices().filter(|(_, c)| !groups(*c)).collect();
+        let (mut left, mut from, mut at) = (String::new(), 0, 0);
+        while let Some(window) = said.get(at..at + self.digits.len()) {
+            if !window.iter().map(|(_, c)| *c).eq(self.digits.chars()) {
+                at += 1;
+                continue;
+            }
+            if let (Some((begin, _)), Some((end, _))) = (window.first(), window.last()) {
+                left.push_str(text.get(from..*begin)?.trim_end_matches('+'));
+                left.push_str(ERASED);
+                from = end + 1;
+            }
+            at += self.digits.len();
+        }
+        left.push_str(text.get(from..)?);
+        (from > 0).then_some(left)
     }
 }
 
@@ -107,6 +131,10 @@ pub enum Outcome {
 const MESSAGES: i64 = 40;
 /// Rows of other kinds.
 const ROWS: i64 = 200;
+/// Texts that one read looks at.
+const TEXTS: i64 = 1_000;
+/// What stands in a text in the number's place.
+const ERASED: &str = "[erased]";
 /// Messages under way are counted up to this number.
 const COUNTED_MAX: i64 = 1_000;
 
@@ -119,6 +147,7 @@ pub async fn erase(store: &Store, order: &Order) -> Result<Outcome> {
     }
     store.bulk(order.clone(), begin).await?;
     while store.bulk(order.clone(), step).await? {}
+    free_texts(store, order).await?;
     // What was sent meanwhile.
     let count = store.read(order.clone(), under_way).await?;
     if count > 0 {
@@ -253,23 +282,100 @@ async fn step(tx: &mut Tx, order: &Order) -> Result<bool> {
             break;
         }
     }
-    for (what, rows) in removed.0.iter().filter(|(_, rows)| *rows > 0) {
-        tx.put(
-            sql!(
-                "INSERT INTO erased (root, account, subject, what, removed) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (root, account, subject, what) DO UPDATE SET removed = erased.removed + $5"
-            ),
-            &[
-                &order.scope.root,
-                &order.scope.account,
-                &order.subject,
-                what,
-                &i64::try_from(*rows).unwrap_or(i64::MAX),
-            ],
-        )
-        .await?;
-    }
+    removed.note(tx, order).await?;
     Ok(more)
+}
+
+impl Removed {
+    /// Adds it to the receipt.
+    async fn note(&self, tx: &mut Tx, order: &Order) -> Result<()> {
+        for (what, rows) in self.0.iter().filter(|(_, rows)| *rows > 0) {
+            tx.put(
+                sql!(
+                    "INSERT INTO erased (root, account, subject, what, removed) VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (root, account, subject, what) DO UPDATE SET removed = erased.removed + $5"
+                ),
+                &[
+                    &order.scope.root,
+                    &order.scope.account,
+                    &order.subject,
+                    what,
+                    &i64::try_from(*rows).unwrap_or(i64::MAX),
+                ],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// What people typed beside payments, and what the audit log says of it: both are the whole family's, a partner's and its
+/// children's, since a payment stands in two accounts' books and what a partner does in its own log. Looked through page
+/// by page: no index knows what is said in a text. The books keep their sums, the log its lines.
+async fn free_texts(store: &Store, order: &Order) -> Result<()> {
+    for what in [What::Note, What::AuditLine] {
+        let mut after = [0; 16];
+        loop {
+            let page = store.scan((order.scope.root, what, after), texts).await?;
+            let Some(last) = page.last().map(|(id, ..)| *id) else { break };
+            let named = page.into_iter().filter_map(|(id, at, text)| Some((id, at, order.without(&text)?)));
+            let named: Vec<_> = named.collect();
+            for some in named.chunks(usize::try_from(MESSAGES).unwrap_or(1)) {
+                store.bulk((order.clone(), what, some.to_vec()), rewrite).await?;
+            }
+            after = last;
+        }
+    }
+    Ok(())
+}
+
+/// A text, when it was written, and the id of its row.
+type Text = ([u8; 16], Timestamp, String);
+
+async fn texts(rx: &mut Rx, (root, what, after): &(AccountId, What, [u8; 16])) -> Result<Vec<Text>> {
+    Ok(match what {
+        What::Note => {
+            rx.all(
+                sql!(
+                    "SELECT id, created, note FROM transfer WHERE root = $1 AND note IS NOT NULL AND id > $2
+                     ORDER BY id LIMIT $3"
+                ),
+                &[root, after, &TEXTS],
+            )
+            .await?
+        }
+        _ => {
+            rx.all(
+                sql!("SELECT id, at, detail FROM audit WHERE root = $1 AND id > $2 ORDER BY id LIMIT $3"),
+                &[root, after, &TEXTS],
+            )
+            .await?
+        }
+    })
+}
+
+/// Puts texts in the place of those that name the number.
+async fn rewrite(tx: &mut Tx, (order, what, texts): &(Order, What, Vec<Text>)) -> Result<()> {
+    let Scope { root, .. } = &order.scope;
+    let mut removed = Removed::default();
+    for (id, at, text) in texts {
+        let changed = match what {
+            What::Note => {
+                // Whoever paid may have the answer under a key of its own: the operator, the partner.
+                for payer in [Scope { root: AccountId(0), account: AccountId(0) }, order.scope.of_root()] {
+                    removed.add(What::Answer, idempotency::forget_of(tx, &payer, *at).await?);
+                }
+                tx.exec(sql!("UPDATE transfer SET note = $3 WHERE root = $1 AND id = $2"), &[root, id, text])
+                    .await?
+            }
+            _ => {
+                tx.exec(sql!("UPDATE audit SET detail = $3 WHERE root = $1 AND id = $2"), &[root, id, text])
+                    .await?
+            }
+        };
+        removed.add(*what, changed);
+    }
+    removed.note(tx, order).await
 }
 
 async fn contacts(tx: &mut Tx, order: &Order, removed: &mut Removed) -> Result<bool> {

@@ -6,8 +6,8 @@
 
 use super::account::{self, AccountId};
 use super::money::{Amount, Currency};
-use super::{Code, Error, Result, Scope, Timestamp, Violation, cap, entry};
-use std::collections::BTreeMap;
+use super::{Code, Error, Result, Scope, Timestamp, Violation, cap, entry, limits, statement};
+use std::collections::{BTreeMap, BTreeSet};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -81,8 +81,8 @@ impl FromRow for Balance {
 pub async fn open(tx: &mut Tx, scope: Scope, currency: Currency) -> Result<()> {
     tx.put(
         sql!(
-            "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit)
-             VALUES ($1, $2, $3, 0, 0, $4, 0)"
+            "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit, unclosed)
+             VALUES ($1, $2, $3, 0, 0, $4, 0, NULL)"
         ),
         &[&scope.root, &scope.account, &currency, &false],
     )
@@ -169,8 +169,24 @@ pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Balance> {
     balance(tx, &to.scope()).await
 }
 
-/// Moves what a closing account has left to its partner; debts too. Held amounts stay until they are settled.
+/// Moves what a closing account has left to its partner; debts too. Held amounts stay until they are settled: what is left
+/// of them then is moved by [`wind_up`].
 pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
+    let now: Timestamp = tx.now();
+    tx.put(
+        sql!(
+            "INSERT INTO departed (root, account, since, due) VALUES ($1, $2, $3, $3)
+             ON CONFLICT (root, account) DO NOTHING"
+        ),
+        &[&scope.root, &scope.account, &now],
+    )
+    .await?;
+    close_out(tx, scope).await?;
+    Ok(())
+}
+
+/// Moves what is left and not held; answers what is held.
+async fn close_out(tx: &mut Tx, scope: Scope) -> Result<Amount> {
     // Both sides in the order of their ids, before either is looked at.
     tx.all::<AccountId>(
         sql!(
@@ -201,7 +217,41 @@ pub async fn close(tx: &mut Tx, scope: Scope) -> Result<()> {
         };
         transfer(tx, closing).await?;
     }
-    Ok(())
+    Ok(left.held)
+}
+
+/// Between two looks at a deleted account for which something is held.
+const LOOK_US: i64 = 10 * 60 * 1_000_000;
+/// So long after its end a deleted account may still get a hold, from a process that has not heard of it yet.
+const LATE_US: i64 = 60 * 60 * 1_000_000;
+
+/// Looks at one deleted account: what its last holds have left goes to its partner, and its limits are forgotten. Answers
+/// whether there may be more. Accounts that live are not looked at, and nothing is written for them.
+pub async fn wind_up(tx: &mut Tx, (): &()) -> Result<bool> {
+    // All tenants: the sweep works for everybody, the longest unseen first.
+    let now: Timestamp = tx.now();
+    let due: Option<(AccountId, AccountId, i64)> = tx
+        .maybe(
+            sql!(
+                "SELECT root, account, since FROM departed WHERE due <= $1 ORDER BY due, root, account LIMIT 1 FOR UPDATE"
+            ),
+            &[&now],
+        )
+        .await?;
+    let Some((root, account, since)) = due else { return Ok(false) };
+    let scope = Scope { root, account };
+    limits::forget(tx, &scope).await?;
+    let held = close_out(tx, scope).await?;
+    if held == Amount::ZERO && since.saturating_add(LATE_US) <= now.0 {
+        tx.put(sql!("DELETE FROM departed WHERE root = $1 AND account = $2"), &[&root, &account]).await?;
+    } else {
+        tx.put(
+            sql!("UPDATE departed SET due = $3 WHERE root = $1 AND account = $2"),
+            &[&root, &account, &now.0.saturating_add(LOOK_US)],
+        )
+        .await?;
+    }
+    Ok(true)
 }
 
 /// What messages cost an account and, through it, its partner.
@@ -394,6 +444,7 @@ impl Settlement {
                 add(OPERATOR, currency, cost.0, 0)?;
             }
         }
+        let mut entered = BTreeSet::new();
         for ((currency, _), (scope, price, cost)) in owed {
             let partner = scope.of_root();
             let reason = Reason::Messages;
@@ -406,11 +457,17 @@ impl Settlement {
             }
             for entry in entries.iter().filter(|entry| entry.amount != Amount::ZERO) {
                 enter(tx, entry).await?;
+                entered.extend([entry.from.account, entry.to.account]);
             }
         }
         for ((_, _, currency), (scope, posted, held)) in moved {
-            if posted != 0 || held != 0 {
+            // Also one whose entries come to nothing: its day is not closed any more.
+            let is_entered = entered.contains(&scope.account);
+            if posted != 0 || held != 0 || is_entered {
                 post(tx, scope, currency, Amount(posted), Amount(held)).await?;
+            }
+            if is_entered {
+                statement::reopen(tx, scope).await?;
             }
         }
         Ok(())
@@ -441,6 +498,7 @@ async fn transfer(tx: &mut Tx, mut what: Move) -> Result<TransferId> {
     sides.sort_by_key(|(scope, _)| (*scope == OPERATOR, scope.account));
     for (scope, by) in sides {
         post(tx, scope, currency, by, Amount::ZERO).await?;
+        statement::reopen(tx, scope).await?;
     }
     Ok(id)
 }
@@ -469,8 +527,8 @@ async fn post(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount, held: A
     if scope == OPERATOR {
         tx.put(
             sql!(
-                "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit)
-                 VALUES (0, 0, $1, 0, 0, $2, 0) ON CONFLICT (root, account, currency) DO NOTHING"
+                "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit, unclosed)
+                 VALUES (0, 0, $1, 0, 0, $2, 0, NULL) ON CONFLICT (root, account, currency) DO NOTHING"
             ),
             &[&currency, &true],
         )

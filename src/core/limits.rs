@@ -81,6 +81,18 @@ pub async fn set(tx: &mut Tx, (scope, limits): &(Scope, Limits)) -> Result<()> {
     change::raise(tx, Kind::Terms).await
 }
 
+/// Forgets the limits of an account that is gone, and what was counted for them.
+pub(super) async fn forget(tx: &mut Tx, scope: &Scope) -> Result<()> {
+    tx.put(sql!("DELETE FROM allowance WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
+        .await?;
+    tx.put(
+        sql!("DELETE FROM country_count WHERE root = $1 AND account = $2"),
+        &[&scope.root, &scope.account],
+    )
+    .await?;
+    Ok(())
+}
+
 /// What a message takes up of its account's limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {

@@ -75,6 +75,7 @@ pub mod smpp_carrier;
 pub mod smpp_outbox;
 pub mod smpp_part;
 pub mod smpp_user;
+pub mod statement;
 pub mod suspension;
 pub mod template;
 pub mod terms;

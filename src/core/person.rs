@@ -165,6 +165,45 @@ pub async fn list(rx: &mut Rx, scope: &Scope) -> Result<Vec<Person>> {
         .await?)
 }
 
+/// Asks for a page of an account's people.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Whose.
+    pub scope: Scope,
+    /// Only those who came after this one.
+    pub after: Option<PersonId>,
+    /// Most of them.
+    pub limit: i64,
+}
+
+/// Somebody, and whether signing in asks for a second factor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed(pub Person, pub bool);
+
+impl FromRow for Listed {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Listed(Person::from_row(row)?, row.next()?))
+    }
+}
+
+/// A page of an account's people, oldest first.
+pub async fn page(rx: &mut Rx, asked: &Asked) -> Result<Vec<Listed>> {
+    let Asked { scope, after, limit } = asked;
+    let after = after.unwrap_or(PersonId([0; 16]));
+    Ok(rx
+        .all(
+            sql!(
+                "SELECT ",
+                COLUMNS,
+                ", EXISTS (SELECT 1 FROM second_factor s WHERE s.root = person.root AND s.person = person.id
+                     AND s.confirmed)
+                 FROM person WHERE root = $1 AND account = $2 AND id > $3 ORDER BY id LIMIT $4"
+            ),
+            &[&scope.root, &scope.account, &after, limit],
+        )
+        .await?)
+}
+
 /// One person of an account.
 pub async fn find(rx: &mut Rx, (scope, id): &(Scope, PersonId)) -> Result<Person> {
     rx.maybe(

@@ -3,6 +3,9 @@
 //! Prices are set by the first digits of numbers; a price list speaks of countries and networks. Each entry is what the
 //! prefixes say, and is there only if what is less exact would say something else: a network that costs what its country
 //! costs is not listed, nor is a country that costs what all others cost.
+//!
+//! Making one takes long where there are many prices, so lists are made one at a time away from the threads that serve, and
+//! remembered for as long as what they were made of.
 
 use super::carrier::CarrierId;
 use super::country;
@@ -10,7 +13,17 @@ use super::money::Amount;
 use super::network::{Network, Networks};
 use super::phone::{self, Msisdn};
 use super::terms::Terms;
-use std::collections::{BTreeMap, HashMap};
+use super::{AccountId, Error, Result};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Weak};
+use tokio::sync::Mutex;
+
+/// Entries remembered at once, of all lists: some 50 MiB.
+const ENTRIES_MAX: u64 = 200_000;
+/// Lists remembered at once, about.
+const LISTS_MAX: usize = 1_000;
 
 /// What a price is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +49,77 @@ pub struct Entry {
     pub country: Option<(&'static str, &'static str)>,
 }
 
+/// A list, and what it was made of: it holds while that is what is remembered.
+#[derive(Clone)]
+struct Made {
+    terms: Weak<Terms>,
+    networks: Weak<Networks>,
+    entries: Arc<Vec<Entry>>,
+}
+
+#[derive(Clone)]
+struct Entries;
+
+impl Weighter<AccountId, Made> for Entries {
+    fn weight(&self, _: &AccountId, made: &Made) -> u64 {
+        made.entries.len().try_into().unwrap_or(u64::MAX)
+    }
+}
+
+/// The price lists that a process remembers.
+pub(super) struct Lists {
+    made: Cache<AccountId, Made, Entries>,
+    making: Mutex<()>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Lists { made: Cache::with_weighter(LISTS_MAX, ENTRIES_MAX, Entries), making: Mutex::new(()) }
+    }
+}
+
+impl Lists {
+    fn found(&self, terms: &Arc<Terms>, networks: &Arc<Networks>) -> Option<Arc<Vec<Entry>>> {
+        let made = self.made.get(&terms.scope.account)?;
+        let same = std::ptr::eq(made.terms.as_ptr(), Arc::as_ptr(terms))
+            && std::ptr::eq(made.networks.as_ptr(), Arc::as_ptr(networks));
+        same.then_some(made.entries)
+    }
+
+    /// The list of an account that goes under these terms.
+    pub(super) async fn of(&self, terms: &Arc<Terms>, networks: &Arc<Networks>) -> Result<Arc<Vec<Entry>>> {
+        if let Some(entries) = self.found(terms, networks) {
+            return Ok(entries);
+        }
+        let _turn = self.making.lock().await;
+        // Whoever waited may find what it waited for.
+        if let Some(entries) = self.found(terms, networks) {
+            return Ok(entries);
+        }
+        let (from_terms, from_networks) = (Arc::clone(terms), Arc::clone(networks));
+        let made = tokio::task::spawn_blocking(move || list(&from_terms, &from_networks)).await;
+        let entries = Arc::new(made.map_err(|_| Error::Internal("a price list could not be made".into()))?);
+        let made = Made {
+            terms: Arc::downgrade(terms),
+            networks: Arc::downgrade(networks),
+            entries: Arc::clone(&entries),
+        };
+        self.made.insert(terms.scope.account, made);
+        Ok(entries)
+    }
+}
+
 /// An account's price list: first what everything else costs, then by mobile country code and mobile network code.
-pub fn list(terms: &Terms, networks: &Networks) -> Vec<Entry> {
+fn list(terms: &Terms, networks: &Networks) -> Vec<Entry> {
     let prices = terms.prices();
     let rest = of_digits(prices, "").unwrap_or(Amount::ZERO);
+    let own = of_shared_codes(prices);
     let mut countries: BTreeMap<&str, Entry> = BTreeMap::new();
     for (region, code, is_main) in phone::regions() {
         let Some((iso, name, Some(mcc))) = country::named(&region) else { continue };
-        let price = of_region(prices, &region, code, is_main).unwrap_or(rest);
+        // Where several share a calling code, the shortest prefix that is this one's says it.
+        let own = own.get(&region).filter(|_| !is_main).and_then(|prefix| prices.get(*prefix)).copied();
+        let price = own.or_else(|| of_digits(prices, &code.to_string())).unwrap_or(rest);
         let entry = Entry { price, of: Of::Country, mcc: mcc.to_owned(), country: Some((iso, name)) };
         // Some share their mobile country code: it is the main country's.
         if is_main {
@@ -90,16 +166,22 @@ fn of_digits(prices: &HashMap<String, Amount>, digits: &str) -> Option<Amount> {
     (0..=digits.len()).rev().find_map(|length| prices.get(digits.get(..length)?)).copied()
 }
 
-/// The price of a region: of its calling code; where several share one, of the shortest prefix that is this one's.
-fn of_region(prices: &HashMap<String, Amount>, region: &str, code: i32, is_main: bool) -> Option<Amount> {
-    let code = code.to_string();
-    let own = |prefix: &&String| {
-        let is_longer = prefix.len() > code.len() && prefix.starts_with(&code);
-        is_longer && phone::region(padded(prefix)).is_some_and(|(of, _)| of == region)
+/// The shortest prefix of each region that shares its calling code with others. Each price is looked at once.
+fn of_shared_codes(prices: &HashMap<String, Amount>) -> HashMap<String, &str> {
+    let shared: HashSet<String> =
+        phone::regions().filter(|(_, _, is_main)| !is_main).map(|(_, code, _)| code.to_string()).collect();
+    let is_longer = |prefix: &str| {
+        (1..prefix.len().min(4)).any(|length| prefix.get(..length).is_some_and(|code| shared.contains(code)))
     };
-    let own = || prices.keys().filter(own).min_by_key(|prefix| (prefix.len(), (*prefix).clone()));
-    let own = if is_main { None } else { own() };
-    own.map_or_else(|| of_digits(prices, &code), |prefix| prices.get(prefix).copied())
+    let mut shortest: HashMap<String, &str> = HashMap::new();
+    for prefix in prices.keys().map(String::as_str).filter(|prefix| is_longer(prefix)) {
+        let Some((region, _)) = phone::region(padded(prefix)) else { continue };
+        let known = shortest.entry(region).or_insert(prefix);
+        if (prefix.len(), prefix) < (known.len(), *known) {
+            *known = prefix;
+        }
+    }
+    shortest
 }
 
 /// A number that begins with a prefix and is as long as most: what tells the region of a prefix.

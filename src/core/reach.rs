@@ -6,7 +6,9 @@ use super::suspension::Level;
 use super::{Error, Noun, Result, Scope, Timestamp};
 use store::{FromRow, Row, Rx, sql};
 
-/// Accounts that one step of a search looks at.
+/// Accounts that one request looks at: a search that finds little goes on in the next one.
+const LOOKED_AT: i64 = 2_000;
+/// Of these one read gives so many.
 const STEP: i64 = 500;
 
 /// An account as those see it who may.
@@ -114,11 +116,20 @@ impl Asked {
     }
 }
 
-/// Accounts by number. Looks at as many as it must, so it belongs to the reader threads.
-pub async fn list(rx: &mut Rx, asked: &Asked) -> Result<Vec<View>> {
-    let mut found = Vec::new();
-    let mut after = asked.after;
-    loop {
+/// Some accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Those that were asked for, by number.
+    pub accounts: Vec<View>,
+    /// After which one to go on; `None` if there are no more.
+    pub next: Option<AccountId>,
+}
+
+/// Accounts by number, of as many as one request may look at: there may be more though few were found, or none.
+pub async fn list(rx: &mut Rx, asked: &Asked) -> Result<Found> {
+    let mut accounts: Vec<View> = Vec::new();
+    let (mut after, mut looked_at) = (asked.after, 0);
+    while looked_at < LOOKED_AT {
         let step: Vec<View> = if asked.of == AccountId(0) {
             rx.all(
                 sql!(
@@ -144,13 +155,21 @@ pub async fn list(rx: &mut Rx, asked: &Asked) -> Result<Vec<View>> {
             .await?
         };
         let is_last = i64::try_from(step.len()).is_ok_and(|length| length < STEP);
-        after = step.last().map_or(after, |view| view.account.id);
-        found.extend(step.into_iter().filter(|view| asked.wants(view)));
-        if is_last || found.len() >= asked.limit {
-            found.truncate(asked.limit);
-            return Ok(found);
+        looked_at += STEP;
+        for view in step {
+            if accounts.len() >= asked.limit {
+                return Ok(Found { accounts, next: Some(after) });
+            }
+            after = view.account.id;
+            if asked.wants(&view) {
+                accounts.push(view);
+            }
+        }
+        if is_last {
+            return Ok(Found { accounts, next: None });
         }
     }
+    Ok(Found { accounts, next: Some(after) })
 }
 
 /// An account within reach, locked: for units that depend on its status.

@@ -128,6 +128,8 @@ pub const LINES_MAX: usize = 50_000;
 const DETAILS_MAX: usize = 20_000;
 /// Of these one read gives so many.
 const DETAILS_PAGE: i64 = 1_000;
+/// Sums that one read of the rollups gives: one that has more is of less time.
+const FACTS_MAX: usize = LINES_MAX;
 /// Time that one read of the rollups covers, at first.
 const STRETCH_US: i64 = 7 * 96 * QUARTER_US;
 
@@ -288,20 +290,22 @@ struct Slice {
     by: [bool; 6],
 }
 
-/// Reads stretch by stretch, shorter ones where one takes too long.
+/// Reads stretch by stretch, shorter ones where one takes too long or has too much.
 async fn in_stretches(store: &Store, whole: Slice, sums: &mut Sums<'_>) -> Result<()> {
     let (mut begin, mut stretch) = (whole.begin, STRETCH_US);
     while begin < whole.end {
         let end = Timestamp(begin.0.saturating_add(stretch)).min(whole.end);
         let slice = Slice { begin, end, ..whole.clone() };
+        let is_divisible = stretch > QUARTER_US;
         match store.scan(slice, facts).await {
-            Ok(facts) => {
+            Ok(facts) if facts.len() <= FACTS_MAX => {
                 facts.iter().try_for_each(|fact| sums.add(fact))?;
                 begin = end;
             }
-            Err(Error::Unavailable(_)) if stretch > QUARTER_US => {
+            Ok(_) | Err(Error::Unavailable(_)) if is_divisible => {
                 stretch = (stretch / 2).div_euclid(QUARTER_US).max(1) * QUARTER_US;
             }
+            Ok(_) => return Err(too_broad()),
             Err(error) => return Err(error),
         }
     }
@@ -371,16 +375,19 @@ const SUMS: &str = "SELECT (bucket - $3) / $4, account,
     CASE WHEN $9 THEN kind ELSE '' END, CASE WHEN $10 THEN carrier ELSE 0 END,
     CAST(sum(messages) AS BIGINT), CAST(sum(parts) AS BIGINT), CAST(sum(price) AS BIGINT)
     FROM rollup WHERE bucket >= $1 AND bucket < $2 AND root = $11";
-const GROUPED: &str = " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8";
+const GROUPED: &str = " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 LIMIT $12";
 
 async fn facts(rx: &mut Rx, slice: &Slice) -> Result<Vec<Fact>> {
     let Slice { root, account, begin, end, origin, width_us, by } = slice;
     let [direction, status, country, network, format, carrier] = by;
-    let asked: [&dyn store::Param; 12] =
-        [begin, end, origin, width_us, direction, status, country, network, format, carrier, root, account];
+    let most = i64::try_from(FACTS_MAX).unwrap_or(i64::MAX).saturating_add(1);
+    let asked: [&dyn store::Param; 13] = [
+        begin, end, origin, width_us, direction, status, country, network, format, carrier, root, &most,
+        account,
+    ];
     let summed: Vec<Summed> = match account {
-        Some(_) => rx.all(sql!(SUMS, " AND account = $12", GROUPED), &asked).await?,
-        None => rx.all(sql!(SUMS, GROUPED), &asked[..11]).await?,
+        Some(_) => rx.all(sql!(SUMS, " AND account = $13", GROUPED), &asked).await?,
+        None => rx.all(sql!(SUMS, GROUPED), &asked[..12]).await?,
     };
     let at = |number: i64| Timestamp(origin.0.saturating_add(number.saturating_mul(*width_us)));
     Ok(summed.into_iter().map(|Summed(number, fact)| Fact { at: at(number), ..fact }).collect())

@@ -12,6 +12,7 @@ use super::network::{self, Networks};
 use super::number::Form;
 use super::opt_out;
 use super::phone::{Msisdn, Originator};
+use super::price_list::{Entry, Lists};
 use super::route::{self, Routes, Way};
 use super::secret::Vault;
 use super::{Code, Result, Scope, Violation};
@@ -299,6 +300,7 @@ pub struct Book {
     of_networks: AtomicI64,
     routes: Remembered<Routes>,
     networks: Remembered<Networks>,
+    price_lists: Lists,
     vault: OnceLock<Vault>,
 }
 
@@ -310,6 +312,7 @@ impl Default for Book {
             of_networks: AtomicI64::new(0),
             routes: Remembered::default(),
             networks: Remembered::default(),
+            price_lists: Lists::default(),
             vault: OnceLock::new(),
         }
     }
@@ -357,6 +360,18 @@ impl Book {
         let terms = Arc::new(terms);
         self.found.insert(account, (generation, Arc::clone(&terms)));
         Ok(terms)
+    }
+
+    /// An account's price list, and the terms that it was made of.
+    pub async fn price_list(
+        &self,
+        store: &Store,
+        account: AccountId,
+    ) -> Result<(Arc<Terms>, Arc<Vec<Entry>>)> {
+        let terms = self.of(store, account).await?;
+        let networks = self.networks(store).await?;
+        let list = self.price_lists.of(&terms, &networks).await?;
+        Ok((terms, list))
     }
 
     /// Which network a number is of.

@@ -5,8 +5,8 @@ use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
     Error, Result, archive, callback, closing, endpoint, event, expansion, fragment, group, idempotency,
-    inbound, key, lease, media, onboarding, part, receipt, report, rollup, schedule, signing_key,
-    smpp_outbox, smpp_part,
+    inbound, key, lease, ledger, media, onboarding, part, receipt, report, rollup, schedule, signing_key,
+    smpp_outbox, smpp_part, statement,
 };
 use std::time::Duration;
 use store::Store;
@@ -15,13 +15,36 @@ use store::Store;
 const IDLE: Duration = Duration::from_millis(500);
 /// Between two pieces, so that others get their turn.
 const BUSY: Duration = Duration::from_millis(1);
+/// Between two looks at the books.
+const BOOKS_IDLE: Duration = Duration::from_secs(30);
 /// What can wait longest is looked at once in so many looks.
 const RARE: u32 = 60;
 
-pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
+pub(super) async fn run(store: Store, wake: Wake, stopped: Stopped) {
+    tokio::join!(pieces(&store, &wake, stopped.clone()), books(&store, stopped));
+}
+
+/// Carries the books forward, beside the pieces: a busy account's day is many reads, and nothing waits for it.
+async fn books(store: &Store, mut stopped: Stopped) {
+    loop {
+        let pause = match statement::carry_some(store).await {
+            Ok(true) => BUSY,
+            Ok(false) => BOOKS_IDLE,
+            Err(error) => {
+                tracing::warn!(%error, "some books could not be carried forward; trying again");
+                BOOKS_IDLE
+            }
+        };
+        if stopped.after(pause).await {
+            return;
+        }
+    }
+}
+
+async fn pieces(store: &Store, wake: &Wake, mut stopped: Stopped) {
     let mut looks = 0u32;
     loop {
-        let more = turn(&store, looks.is_multiple_of(RARE)).await;
+        let more = some(store, looks.is_multiple_of(RARE)).await.result();
         let pause = match more {
             Ok(true) => {
                 wake.parts();
@@ -41,8 +64,17 @@ pub(super) async fn run(store: Store, wake: Wake, mut stopped: Stopped) {
     }
 }
 
-/// One piece of each kind; whether there may be more. One that fails does not keep the others from their turn.
+/// One piece of each kind, the books among the rare ones; whether there may be more.
 pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
+    let mut done = some(store, rare).await;
+    if rare {
+        done.note(statement::carry_some(store).await);
+    }
+    done.result()
+}
+
+/// One piece of each kind. One that fails does not keep the others from their turn.
+async fn some(store: &Store, rare: bool) -> Done {
     let mut done = Done::default();
     done.note(store.bulk((), group::sweep).await);
     done.note(store.bulk((), expansion::expand_some).await);
@@ -59,6 +91,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         done.note(store.bulk((), archive::forget_bodies).await);
         done.note(store.bulk((), callback::forget).await);
         done.note(store.bulk((), closing::finish).await);
+        done.note(store.bulk((), ledger::wind_up).await);
         done.note(store.bulk((), endpoint::give_up).await);
         done.note(store.bulk((), receipt::forget_early).await);
         done.note(store.bulk((), signing_key::finish).await);
@@ -74,7 +107,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         let forgotten: Result<()> = store.bulk((), lease::forget).await;
         done.note(forgotten.map(|()| false));
     }
-    done.failed.map_or(Ok(done.more), Err)
+    done
 }
 
 /// What came of some pieces.
@@ -85,6 +118,10 @@ struct Done {
 }
 
 impl Done {
+    fn result(self) -> Result<bool> {
+        self.failed.map_or(Ok(self.more), Err)
+    }
+
     fn note(&mut self, piece: Result<bool>) {
         match piece {
             Ok(more) => self.more |= more,

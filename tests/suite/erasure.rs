@@ -3,10 +3,13 @@
 use crate::log_watch;
 use crate::support::correspondent::{OWN, Shop};
 use crate::support::database::{Home, is_postgres};
+use crate::support::platform::platform_key;
 use crate::support::process::{Server, child, finish_with, key_of, partner, rookery, run};
 use crate::support::{TestApp, books, channels, live};
 use rookery::core::erasure::{self, Order, Outcome, Receipt};
+use rookery::core::key;
 use rookery::core::phone::Msisdn;
+use rookery::core::rights::Rights;
 use rookery::core::{Result, Scope};
 use serde_json::json;
 use std::path::Path;
@@ -122,10 +125,38 @@ async fn acquainted(shop: &Shop) {
     app.pass(Duration::from_secs(6)).await;
     let id = id["id"].as_str().expect("an id");
     shop.call("DELETE", &format!("/messages/{id}")).send().await.expect(204);
-    shop.call("GET", "/reporting/sms?periodStart=2024-03-01T00:00:00Z&groupBy=originator,reference")
+    typed(shop).await;
+    shop.call("GET", "/reporting/sms?periodStart=2024-03-01T00:00:00Z&groupBy=originator,reference&limit=1")
         .send()
         .await
         .expect(200);
+}
+
+/// What people type beside payments; the audit log says it too.
+async fn typed(shop: &Shop) {
+    let (app, partner) = (&shop.app, shop.partner.account.id);
+    let operator = app.store.write(String::new(), key::create_operator).await.expect("a key");
+    let partners = platform_key(app, partner, Rights::ALL).await;
+    let pay = async |target: String, key: &str, note: &str| {
+        let target = format!("/platform/v1{target}");
+        let call = app.request("POST", &target).header("authorization", &format!("Bearer {key}"));
+        let call = call.header("idempotency-key", note);
+        call.json(&json!({"amount": "1.00", "note": note})).send().await.expect(201);
+    };
+    let top_ups = format!("/accounts/{partner}/top-ups");
+    pay(top_ups.clone(), operator.text.reveal(), "For +31 (655) 512-345, and 31655512345 again").await;
+    pay(top_ups, operator.text.reveal(), "Invoice 31").await;
+    let transfers = format!("/accounts/{}/transfers", shop.sender.account.id);
+    for at in 0..45 {
+        pay(transfers.clone(), &partners, &format!("{at}: refund of 31655512345")).await;
+        if at == 0 {
+            pay(transfers.clone(), &partners, "Refund of 31655512346").await;
+        }
+        pay(transfers.clone(), &partners, &format!("{at}: back")).await;
+        let back = json!({"amount": "-2.00"});
+        let call = app.request("POST", &format!("/platform/v1{transfers}"));
+        call.header("authorization", &format!("Bearer {partners}")).json(&back).send().await.expect(201);
+    }
 }
 
 #[tokio::test]
@@ -146,7 +177,8 @@ async fn nothing_of_a_person_is_left_anywhere() {
     assert_eq!((of("messages sent"), of("messages received")), (32, 30), "{removed:?}");
     assert_eq!((of("recipients of shared messages"), of("texts of shared messages")), (3, 1));
     assert_eq!((of("messages for later"), of("originators"), of("kept reports")), (2, 1, 1));
-    assert_eq!(of("kept answers"), 31);
+    assert_eq!(of("kept answers"), 31 + 46);
+    assert_eq!((of("notes to payments"), of("lines of the audit log")), (46, 46));
     assert!(of("callbacks") > 60, "{removed:?}");
     assert!(receipt.log_emptied);
 
@@ -159,6 +191,8 @@ async fn nothing_of_a_person_is_left_anywhere() {
     }
     assert_eq!(found(&log_watch::leaks(), &[&digits]), Vec::<&String>::new(), "the log");
     assert_eq!(shop.balance().await.posted, paid, "the books are as they were");
+    assert_eq!(found(&after, &["For [erased], and [erased] again"]).len(), 2, "the entry and the log's line");
+    assert_eq!(found(&after, &["Refund of 31655512346"]).len(), 2, "somebody else's");
     books::check(&app.store).await;
     let rollups: Result<_> = app.store.write((), async |tx: &mut Tx, (): &()| books::rollups(tx).await).await;
     let (kept, counted) = rollups.expect("figures");

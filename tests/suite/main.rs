@@ -47,6 +47,7 @@ mod limits;
 mod log_watch;
 mod matrix;
 mod messages;
+mod month_end;
 mod networks;
 mod openapi;
 mod opt_out;

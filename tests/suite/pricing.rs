@@ -4,6 +4,7 @@ use crate::support::shop::Shop;
 use crate::support::{live, smpp_user, test};
 use rookery::core::money::Amount;
 use rookery::core::network::{self, Network, Prefix};
+use rookery::core::price_list;
 use rookery::core::rate;
 use rookery::core::smpp_user::{self as core_user, SystemId};
 use serde_json::{Value, json};
@@ -111,4 +112,35 @@ async fn an_smpp_user_has_the_prices_of_its_account_and_nobody_elses_is_found() 
     let gone = SystemId::parse("bakery.1").expect("a system id");
     assert!(shop.app.store.write(gone, core_user::revoke).await.expect("revoked"));
     shop.call("GET", "/pricing/sms/outbound/smpp/bakery%2E1").send().await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_not_sent_here_has_an_empty_list() {
+    let shop = Shop::new().await;
+    for list in ["/pricing/mms/outbound", "/pricing/tts/outbound"] {
+        let told = shop.call("GET", list).send().await.expect(200);
+        assert_eq!(
+            told,
+            json!({"gateway": 0, "currencyCode": "EUR", "totalCount": 0, "prices": []}),
+            "{list}"
+        );
+        assert_eq!(shop.app.request("GET", list).send().await.status.as_u16(), 401);
+    }
+}
+
+/// Made once, anew after a change of prices, and by prefixes of many regions that share a code.
+#[tokio::test]
+async fn a_list_is_remembered_until_prices_change() {
+    let shop = Shop::new().await;
+    let account = shop.sender.account.id;
+    rates(&shop, &[("1", 8_000), ("1876", 90_000), ("44", 30_000)]).await;
+    let book = &shop.app.common.terms;
+    let (_, first) = book.price_list(&shop.app.store, account).await.expect("a list");
+    let (_, again) = book.price_list(&shop.app.store, account).await.expect("a list");
+    assert!(std::sync::Arc::ptr_eq(&first, &again), "the same list");
+    rates(&shop, &[("1242", 95_000)]).await;
+    let (_, after) = book.price_list(&shop.app.store, account).await.expect("a list");
+    let bahamas =
+        |list: &[price_list::Entry]| list.iter().find(|entry| entry.mcc == "364").map(|one| one.price);
+    assert_eq!((bahamas(&first), bahamas(&after)), (Some(Amount(8_000)), Some(Amount(95_000))));
 }

@@ -1,18 +1,23 @@
 //! Rollups and reports (docs/spec/03-reporting.md): what is summed is what the messages say, whoever counts, and when.
 
+use crate::exact::{get, send};
 use crate::support::books;
 use crate::support::correspondent::{OWN, Shop};
 use crate::support::database::{Home, is_postgres};
 use crate::support::process::{child, partner, run};
-use crate::support::{TestApp, live};
+use crate::support::{TestApp, live, test};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rookery::core::network::{self, Network, Prefix};
 use rookery::core::{Result, rollup};
 use rookery::wire::Options;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use store::stepped::Step;
 use store::{Tx, sql};
+use tokio::task::JoinSet;
 
 const BEGIN: &str = "periodStart=2024-03-05T00:00:00Z";
 
@@ -415,15 +420,72 @@ async fn what_is_wrong_is_named() {
 async fn a_key_may_have_five_reports_under_way() {
     let app = TestApp::with(Options::default()).await;
     let partner = app.partner("Acme").await;
-    let ask =
-        || app.request("GET", "/reporting/sms?periodStart=2024-03-05T00:00:00Z").key(live(&partner)).send();
-    let answers = futures_util::future::join_all((0..7).map(|_| ask())).await;
+    // What is not answered whole is kept, and a unit that does not end holds that up.
+    let (begun, has_begun) = mpsc::channel();
+    let (end, ended) = mpsc::channel::<()>();
+    let store = app.store.clone();
+    let mut units = JoinSet::new();
+    units.spawn(async move {
+        let gate = Mutex::new((begun, ended));
+        let held: Result<()> = store
+            .bulk(gate, async |_: &mut Tx, gate: &Mutex<(mpsc::Sender<()>, mpsc::Receiver<()>)>| {
+                let gate = gate.lock().expect("once");
+                gate.0.send(()).expect("the test waits");
+                gate.1.recv().expect("the test lets go");
+                Ok(())
+            })
+            .await;
+        held.expect("the unit ends");
+    });
+    tokio::task::yield_now().await;
+    has_begun.recv().expect("the unit has begun");
+    let target = "/reporting/sms?periodStart=2024-03-05T00:00:00Z&offset=1";
+    let ask = || app.request("GET", target).key(live(&partner)).send();
+    let mut asked: FuturesUnordered<_> = (0..7).map(|_| ask()).collect();
+    let mut answers = vec![asked.next().await.expect("an answer"), asked.next().await.expect("an answer")];
+    end.send(()).expect("the unit waits");
+    answers.extend(asked.collect::<Vec<_>>().await);
+    units.join_next().await.expect("a unit").expect("it ends");
     let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
     let refused = answers.iter().find(|answer| answer.status.as_u16() == 429).expect("one is refused");
     assert_eq!((refused.header("retry-after"), refused.codes()), ("1", vec![21]));
     assert_eq!(ask().await.status.as_u16(), 200, "and then there is room again");
+}
+
+#[tokio::test]
+async fn a_key_may_ask_for_five_reports_a_second() {
+    let app = TestApp::with(Options::default()).await;
+    let partner = app.partner("Acme").await;
+    let other = app.child(partner.account.id, "Wool Shop").await;
+    // The clock stands still between these.
+    let call = async |target: &str, key: &str| {
+        send(&app.service, get(target).header("authorization", format!("AccessKey {key}")), "").await
+    };
+    let ask = async |report: &str, key: &str| {
+        call(&format!("/reporting/{report}?periodStart=2024-03-05T00:00:00Z"), key).await
+    };
+    for report in ["sms", "voice", "conversations", "sms", "sms"] {
+        ask(report, live(&partner)).await.expect(200);
+    }
+    let refused = ask("voice", live(&partner)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after"), refused.codes()),
+        (429, "1", vec![21])
+    );
+    ask("sms", live(&other)).await.expect(200);
+    ask("sms", test(&partner)).await.expect(200);
+    call("/balance", live(&partner)).await.expect(200);
+    // The bucket gets one back every fifth of a second.
+    app.clock.advance(Duration::from_millis(200));
+    ask("sms", live(&partner)).await.expect(200);
+    assert_eq!(ask("sms", live(&partner)).await.status.as_u16(), 429);
+    app.clock.advance(Duration::from_secs(1));
+    for _ in 0..5 {
+        ask("sms", live(&partner)).await.expect(200);
+    }
+    assert_eq!(ask("sms", live(&partner)).await.status.as_u16(), 429);
 }
 
 #[tokio::test]

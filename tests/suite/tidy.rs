@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 41] = [
+const TENANT_TABLES: [&str; 43] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -52,6 +52,8 @@ const TENANT_TABLES: [&str; 41] = [
     "allowance",
     "ceiling",
     "country_count",
+    "carried",
+    "departed",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

@@ -1,4 +1,6 @@
-//! Prices of outbound SMS: docs/spec/19-pricing.md. A test key gets the same answer.
+//! Prices of what is sent: docs/spec/19-pricing.md. A test key gets the same answer.
+//!
+//! Nothing here carries MMS or reads texts aloud, so their lists are there and empty: who asks for all lists gets all.
 
 use super::error::Errors;
 use crate::core::money::Amount;
@@ -16,7 +18,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(outbound)).routes(routes!(outbound_smpp))
+    OpenApiRouter::new()
+        .routes(routes!(outbound))
+        .routes(routes!(outbound_smpp))
+        .routes(routes!(outbound_mms))
+        .routes(routes!(outbound_tts))
 }
 
 /// What the row of everything else is called.
@@ -54,14 +60,16 @@ struct PriceRow {
 }
 
 impl PriceRow {
-    fn new(entry: Entry, currency: &str) -> Self {
+    fn new(entry: &Entry, currency: &str) -> Self {
         let Entry { price, of, mcc, country } = entry;
+        let (price, mcc) = (*price, mcc.clone());
         let (iso, name) = country.unwrap_or(("XX", DEFAULT));
         let (mccmnc, mcc, mnc, operator) = match of {
             Of::Rest => ("0".into(), "0".into(), None, Some(DEFAULT.into())),
             Of::Country => (mcc.clone(), mcc, None, None),
             Of::Network(network) => {
-                (format!("{mcc}{}", network.mnc), mcc, Some(network.mnc), Some(network.operator))
+                let mccmnc = format!("{mcc}{}", network.mnc);
+                (mccmnc, mcc, Some(network.mnc.clone()), Some(network.operator.clone()))
             }
         };
         PriceRow {
@@ -87,13 +95,9 @@ fn six_decimals(amount: Amount) -> String {
 #[utoipa::path(get, path = "/pricing/sms/outbound", tag = "Pricing", security(("AccessKey" = [])),
     responses((status = 200, body = Prices), (status = 401, body = Errors)))]
 async fn outbound(State(state): State<Shared>, caller: Caller) -> Result<Json<Prices>, Refusal> {
-    let terms = state.terms.of(&state.store, caller.scope.account).await?;
-    let networks = state.terms.networks(&state.store).await?;
+    let (terms, list) = state.terms.price_list(&state.store, caller.scope.account).await?;
     let currency = terms.currency.to_string();
-    let rows: Vec<PriceRow> = price_list::list(&terms, &networks)
-        .into_iter()
-        .map(|entry| PriceRow::new(entry, &currency))
-        .collect();
+    let rows: Vec<PriceRow> = list.iter().map(|entry| PriceRow::new(entry, &currency)).collect();
     let gateway = price_list::main_carrier(&terms).map_or(0, |carrier| carrier.0);
     Ok(Json(Prices { gateway, currency_code: currency, total_count: rows.len(), rows }))
 }
@@ -112,4 +116,28 @@ async fn outbound_smpp(
     let users = state.store.read(caller.scope.account, smpp_user::list).await?;
     let is_there = users.iter().any(|user| user.revoked.is_none() && user.system_id.to_string() == username);
     if is_there { outbound(state, caller).await } else { Err(Error::NotFound(Noun::Person).into()) }
+}
+
+/// The list of what is not sent here.
+async fn nothing(state: &Shared, caller: &Caller) -> Result<Json<Prices>, Refusal> {
+    let currency_code = state.terms.of(&state.store, caller.scope.account).await?.currency.to_string();
+    Ok(Json(Prices { gateway: 0, currency_code, total_count: 0, rows: Vec::new() }))
+}
+
+/// List the prices of outbound MMS
+///
+/// There are none: nothing here carries them.
+#[utoipa::path(get, path = "/pricing/mms/outbound", tag = "Pricing", security(("AccessKey" = [])),
+    responses((status = 200, body = Prices), (status = 401, body = Errors)))]
+async fn outbound_mms(State(state): State<Shared>, caller: Caller) -> Result<Json<Prices>, Refusal> {
+    nothing(&state, &caller).await
+}
+
+/// List the prices of outbound voice messages
+///
+/// There are none: nothing here makes calls.
+#[utoipa::path(get, path = "/pricing/tts/outbound", tag = "Pricing", security(("AccessKey" = [])),
+    responses((status = 200, body = Prices), (status = 401, body = Errors)))]
+async fn outbound_tts(State(state): State<Shared>, caller: Caller) -> Result<Json<Prices>, Refusal> {
+    nothing(&state, &caller).await
 }

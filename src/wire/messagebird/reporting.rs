@@ -384,17 +384,25 @@ async fn answer(
     let whose = whose(&state, caller.scope, asked.accounts.as_deref()).await?;
     let print = hash(&format!("{report} {asked:?}"));
     let earlier = pages.earlier.as_deref().and_then(|text| u64::from_str_radix(text, 16).ok());
-    let (id, lines) = if let Some(id) = earlier {
-        let id = id.to_be_bytes();
+    let whole = of_whole(&print);
+    let (id, lines) = if let Some(id) = earlier.map(u64::to_be_bytes).filter(|id| *id != whole) {
         let kept = state.store.read((caller.scope, id, print), report::kept).await?;
         (id, kept.ok_or(Violation::new("ref", Code::Invalid))?)
     } else {
-        let mut id = [0; 8];
-        state.entropy.fill(&mut id);
         let lines = if known == SMS { figures(&state, &asked, whose, now).await? } else { String::new() };
-        let kept = Kept { scope: caller.scope, id, asked: print, lines };
-        state.store.write(kept.clone(), report::keep).await?;
-        (id, kept.lines)
+        let is_whole =
+            pages.offset == 0 && i64::try_from(lines.lines().count()).is_ok_and(|count| count <= pages.limit);
+        // What was answered at once is not asked for again.
+        if is_whole {
+            (whole, lines)
+        } else {
+            let mut id = [0; 8];
+            state.entropy.fill(&mut id);
+            let kept = Kept { scope: caller.scope, id, asked: print, lines };
+            // Megabytes, maybe, for which no message waits.
+            state.store.bulk(kept.clone(), report::keep).await?;
+            (id, kept.lines)
+        }
     };
     let skip = usize::try_from(pages.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(pages.limit).unwrap_or(usize::MAX);
@@ -409,6 +417,13 @@ async fn answer(
         r#ref: hex(&id),
         items,
     }))
+}
+
+/// The `ref` of reports to a question that were answered at once: nothing was kept, and asking by it asks anew.
+fn of_whole(print: &[u8; 32]) -> [u8; 8] {
+    let mut id = [0; 8];
+    id.copy_from_slice(&print[..8]);
+    id
 }
 
 /// Whose figures a caller may see (docs/spec/03-reporting.md section 2.2).

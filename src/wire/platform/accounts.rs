@@ -13,7 +13,7 @@ use crate::core::api_key;
 use crate::core::audit::{Act, audited};
 use crate::core::closing::{self, Close, DAYS, DAYS_MAX};
 use crate::core::money::Currency;
-use crate::core::reach::{self, Asked, Sight, View};
+use crate::core::reach::{self, Asked, Found, Sight, View};
 use crate::core::rights::{Right, Rights};
 use crate::core::suspension::{self, Level};
 use crate::core::terms::{self, MessagingSetting};
@@ -172,7 +172,8 @@ struct ListParams {
 
 /// List accounts
 ///
-/// A partner's children; the operator's partners, or the children of one. Scope: `read`.
+/// A partner's children; the operator's partners, or the children of one. One request looks at 2,000 of them at most: a page
+/// may have fewer elements than its limit, or none, and there are more as long as `next` is given. Scope: `read`.
 #[utoipa::path(get, path = "/accounts", tag = "Accounts", params(ListParams, PageParams),
     responses((status = 200, body = List<AccountBody>)))]
 async fn list(State(state): State<Shared>, who: Who, page: Page) -> Result<Json<List<AccountBody>>, Refusal> {
@@ -193,10 +194,11 @@ async fn list(State(state): State<Shared>, who: Who, page: Page) -> Result<Json<
         None => who.scope.account,
     };
     let after = page.after(AccountId::parse)?.unwrap_or(AccountId(0));
-    let limit = usize::try_from(page.probe()).unwrap_or(1);
+    let limit = usize::try_from(page.limit).unwrap_or(1);
     let asked = Asked { of, search: search.filter(|text| !text.is_empty()), status, after, limit };
-    let found = state.store.scan(asked, reach::list).await?;
-    Ok(Json(List::of(found, &page, |view| view.account.id.to_string(), AccountBody::from)))
+    let Found { accounts, next } = state.store.scan(asked, reach::list).await?;
+    let items = accounts.into_iter().map(AccountBody::from).collect();
+    Ok(Json(List { items, next: next.map(|id| id.to_string()) }))
 }
 
 /// Create an account

@@ -2,7 +2,7 @@
 
 use super::page::{List, Page, PageParams};
 use super::who::Who;
-use super::{csv, moment};
+use super::{CSV_PAGE, csv_next, csv_pages, moment};
 use crate::core::account::AccountId;
 use crate::core::audit::{self, Actor, AuditId, Line, Stretch};
 use crate::core::rights::Right;
@@ -17,9 +17,6 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Lines of one table.
-const EXPORT_MAX: i64 = 10_000;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(export))
@@ -107,14 +104,13 @@ async fn list(State(state): State<Shared>, who: Who, page: Page) -> Result<Json<
 
 /// Export what was done
 ///
-/// The newest 10,000 lines as a table; `after` is the id of the last line of the table before. Scope: `read`.
+/// All lines as a table, newest first: the answer is sent as it is read. With `after`, an id, only older ones. Scope: `read`.
 #[utoipa::path(get, path = "/audit.csv", tag = "Audit", params(ListParams, PageParams),
     responses((status = 200, body = String, content_type = "text/csv")))]
 async fn export(State(state): State<Shared>, who: Who, page: Page) -> Result<Response, Refusal> {
-    let stretch = stretch(&state, &who, &page, EXPORT_MAX).await?;
-    let found = state.store.scan(stretch, audit::list).await?;
+    let stretch = stretch(&state, &who, &page, CSV_PAGE).await?;
     let head = ["id", "at", "account", "actorKind", "actor", "address", "action", "object", "detail"];
-    let rows = found.into_iter().map(|line| {
+    let row = |line| {
         let line = AuditLine::from(line);
         let detail: Vec<String> = line.detail.iter().map(|(name, value)| format!("{name}={value}")).collect();
         vec![
@@ -128,6 +124,14 @@ async fn export(State(state): State<Shared>, who: Who, page: Page) -> Result<Res
             line.object,
             detail.join("; "),
         ]
-    });
-    csv("audit.csv", std::iter::once(head.map(str::to_owned).to_vec()).chain(rows))
+    };
+    let read = move |before| {
+        let store = state.store.clone();
+        async move {
+            let found = store.scan(Stretch { before, ..stretch }, audit::list).await?;
+            let next = csv_next(&found, |line| Some(line.id));
+            Ok((found.into_iter().map(row).collect(), next))
+        }
+    };
+    csv_pages("audit.csv", &head, stretch.before, read).await
 }

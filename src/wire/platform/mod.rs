@@ -24,12 +24,14 @@ use super::Shared;
 use super::refusal::Refusal;
 use crate::core::idempotency::Answer;
 use crate::core::{Error, Timestamp};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -96,18 +98,67 @@ fn nothing() -> Response {
 
 /// Text that a spreadsheet opens. A field that it would take for a formula begins with a quotation mark (CWE-1236).
 fn csv(name: &str, rows: impl Iterator<Item = Vec<String>>) -> Result<Response, Refusal> {
+    csv_answer(name, csv_lines(rows).into())
+}
+
+/// Lines that one read of a long table gives.
+const CSV_PAGE: i64 = 1_000;
+
+/// Some lines of a long table, and where those that follow begin; `None` after the last ones.
+type CsvPage<C> = (Vec<Vec<String>>, Option<C>);
+
+/// A table of any length: it is read page by page, as fast as the client takes it, and only one page is in memory. What
+/// fails after the first page breaks the answer off.
+async fn csv_pages<C, F>(
+    name: &str,
+    head: &[&str],
+    first: C,
+    read: impl Fn(C) -> F + Send + 'static,
+) -> Result<Response, Refusal>
+where
+    C: Send + 'static,
+    F: Future<Output = crate::core::Result<CsvPage<C>>> + Send + 'static,
+{
+    let (rows, next) = read(first).await?;
+    let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let begun = csv_lines(std::iter::once(head).chain(rows));
+    let rest = stream::try_unfold(next, move |next| {
+        let page = next.map(&read);
+        async move {
+            let Some(page) = page else { return Ok::<_, Error>(None) };
+            let (rows, next) = page.await.inspect_err(|error| {
+                tracing::warn!(%error, "a table broke off");
+            })?;
+            Ok(Some((csv_lines(rows.into_iter()), next)))
+        }
+    });
+    let all = stream::once(async { Ok(begun) }).chain(rest);
+    csv_answer(name, Body::from_stream(all))
+}
+
+fn csv_lines(rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut text = String::new();
     for row in rows {
         let cells: Vec<String> = row.iter().map(|cell| csv_cell(cell)).collect();
         text.push_str(&cells.join(","));
         text.push_str("\r\n");
     }
+    text
+}
+
+fn csv_answer(name: &str, body: Body) -> Result<Response, Refusal> {
     let named = format!("attachment; filename=\"{name}\"");
     let response = Response::builder()
         .header(CONTENT_TYPE, "text/csv; charset=utf-8")
         .header(axum::http::header::CONTENT_DISPOSITION, named)
-        .body(text.into());
+        .body(body);
     response.map_err(|_| Refusal::bug("a table cannot be answered"))
+}
+
+/// Where the page after some elements begins: after the last one, if there were as many as a page has.
+fn csv_next<T, C>(found: &[T], cursor: impl FnOnce(&T) -> C) -> Option<C> {
+    let is_full = i64::try_from(found.len()).is_ok_and(|length| length >= CSV_PAGE);
+    found.last().filter(|_| is_full).map(cursor)
 }
 
 fn csv_cell(cell: &str) -> String {

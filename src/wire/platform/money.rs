@@ -3,7 +3,7 @@
 use super::fields::{Fields, plain};
 use super::page::{List, Page, PageParams};
 use super::who::Who;
-use super::{csv, moment};
+use super::{CSV_PAGE, csv_next, csv_pages, moment};
 use crate::core::account::{self, AccountId, Setting};
 use crate::core::audit::{Act, audited};
 use crate::core::cap::{self, Caps, Spending};
@@ -26,8 +26,6 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Lines of one table.
-const EXPORT_MAX: i64 = 10_000;
 /// Longest note to a payment.
 const NOTE_MAX: usize = 255;
 
@@ -374,7 +372,8 @@ async fn entries(
 
 /// Export the entries of the books
 ///
-/// The newest 10,000 of a stretch of time as a table; `after` is the id of the last line of the table before. Scope: `read`.
+/// Those of a stretch of time as a table, newest first, however many there are: the answer is sent as it is read. With
+/// `after`, an id, only older ones. Scope: `read`.
 #[utoipa::path(get, path = "/accounts/{account}/ledger.csv", tag = "Money",
     params(("account" = String, Path, description = "Its number, or `me`"), StretchParams, PageParams),
     responses((status = 200, body = String, content_type = "text/csv")))]
@@ -385,13 +384,21 @@ async fn table(
     page: Page,
 ) -> Result<Response, Refusal> {
     let scope = who.with(&state, &account, Right::Read).await?.account.scope();
-    let found = state.store.scan(asked(scope, &page, EXPORT_MAX)?, entry::list).await?;
+    let asked = asked(scope, &page, CSV_PAGE)?;
     let head = ["id", "at", "amount", "currency", "reason", "counterparty", "note"];
-    let rows = found.into_iter().map(|entry| {
+    let row = move |entry| {
         let entry = EntryBody::new(scope.account, entry);
         let other = entry.counterparty.map(|other| other.to_string()).unwrap_or_default();
         let note = entry.note.unwrap_or_default();
         vec![entry.id, entry.at, entry.amount, entry.currency, entry.reason, other, note]
-    });
-    csv("ledger.csv", std::iter::once(head.map(str::to_owned).to_vec()).chain(rows))
+    };
+    let read = move |before| {
+        let store = state.store.clone();
+        async move {
+            let found = store.scan(Asked { before, ..asked }, entry::list).await?;
+            let next = csv_next(&found, |entry| Some(entry.id));
+            Ok((found.into_iter().map(row).collect(), next))
+        }
+    };
+    csv_pages("ledger.csv", &head, asked.before, read).await
 }

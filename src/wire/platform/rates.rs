@@ -1,8 +1,8 @@
 //! Rate cards: what one part of a message costs an account, by the longest prefix of the number.
 
-use super::csv;
 use super::page::{List, Page, PageParams};
 use super::who::Who;
+use super::{CSV_PAGE, csv_next, csv_pages};
 use crate::core::audit::{Act, audited};
 use crate::core::money::Amount;
 use crate::core::rate::{self, IMPORT, Markup, Set};
@@ -75,10 +75,16 @@ async fn table(
     Path(account): Path<String>,
 ) -> Result<Response, Refusal> {
     let scope = who.with(&state, &account, Right::Read).await?.account.scope();
-    let found = state.store.scan((scope, None, i64::MAX), rate::list).await?;
-    let head = vec!["prefix".to_owned(), "amount".to_owned()];
-    let rows = found.into_iter().map(|(prefix, amount)| vec![prefix, amount.to_string()]);
-    csv("rates.csv", std::iter::once(head).chain(rows))
+    let read = move |after| {
+        let store = state.store.clone();
+        async move {
+            let found = store.scan((scope, after, CSV_PAGE), rate::list).await?;
+            let next = csv_next(&found, |(prefix, _)| Some(prefix.clone()));
+            let row = |(prefix, amount): (String, Amount)| vec![prefix, amount.to_string()];
+            Ok((found.into_iter().map(row).collect(), next))
+        }
+    };
+    csv_pages("rates.csv", &["prefix", "amount"], None, read).await
 }
 
 /// What is put on the prices of the table.

@@ -4,9 +4,9 @@
 use super::csv;
 use super::moment;
 use super::who::Who;
-use crate::core::entry::{self, Statement};
 use crate::core::reach::View;
 use crate::core::rights::Right;
+use crate::core::statement::{self, Statement};
 use crate::core::{Code, Error, Timestamp, Violation, terms};
 use crate::wire::Shared;
 use crate::wire::refusal::Refusal;
@@ -60,13 +60,12 @@ async fn made(state: &Shared, who: &Who, account: &str, month: &str) -> Result<S
     let View { account, .. } = who.with(state, account, Right::Read).await?;
     let scope = account.scope();
     let time_zone = state.store.read(scope, terms::messaging).await?.time_zone;
-    let stretch = entry::month(month, &time_zone);
+    let stretch = statement::month(month, &time_zone);
     let (from, until) = stretch.ok_or_else(|| Error::from(Violation::new("month", Code::Invalid)))?;
     if from > Timestamp(state.now_us()) {
         return Err(Error::from(Violation::new("month", Code::Invalid)).into());
     }
-    let Statement { opening, sums, closing } =
-        state.store.scan((scope, from, until), entry::statement).await?;
+    let Statement { opening, sums, closing } = statement::of(&state.store, scope, from, until).await?;
     let lines = sums.into_iter().map(|sum| StatementLine {
         reason: sum.reason,
         count: sum.count,

@@ -9,7 +9,7 @@ use super::who::Who;
 use crate::core::account::NAME_MAX;
 use crate::core::audit::{Act, audited};
 use crate::core::people::{self, About, Mandate};
-use crate::core::person::{self, Change, NewPerson, Person, PersonId, Role};
+use crate::core::person::{self, Asked, Change, Listed, NewPerson, Person, PersonId, Role};
 use crate::core::rights::{Right, Rights};
 use crate::core::second_factor;
 use crate::core::session;
@@ -21,7 +21,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use store::Tx;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -159,15 +158,10 @@ async fn list(
 ) -> Result<Json<List<UserBody>>, Refusal> {
     let scope = who.with(&state, &account, Right::Read).await?.account.scope();
     let after = page.after(|text| text.parse::<PersonId>().ok())?;
-    let mut found = state.store.read(scope, person::list).await?;
-    found.retain(|person| after.is_none_or(|after| person.id.0 > after.0));
-    let holders: BTreeSet<[u8; 16]> =
-        state.store.read(scope, second_factor::holders).await?.into_iter().map(|person| person.0).collect();
-    let body = |person: Person| {
-        let totp = holders.contains(&person.id.0);
-        UserBody::new(person, totp)
-    };
-    Ok(Json(List::of(found, &page, |person| person.id.to_string(), body)))
+    let asked = Asked { scope, after, limit: page.probe() };
+    let found = state.store.read(asked, person::page).await?;
+    let body = |Listed(person, totp)| UserBody::new(person, totp);
+    Ok(Json(List::of(found, &page, |Listed(person, _)| person.id.to_string(), body)))
 }
 
 /// Add a user
