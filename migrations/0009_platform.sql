@@ -43,7 +43,8 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_account ON audit (root, account, id);
 
--- Limits of an account, set by whoever is above it; NULL is none. Countries stand between commas. Until when the messages
+-- Limits of an account, set by whoever is above it, in the row whose bounds are sixteen zeros, and of keys, in rows that
+-- access_key names; NULL is none. Countries stand between commas. Until when the messages
 -- that were accepted fill the limit by the second.
 CREATE TABLE allowance (
     root BIGINT NOT NULL,
@@ -54,7 +55,8 @@ CREATE TABLE allowance (
     countries TEXT,
     per_country BIGINT,
     busy_until BIGINT NOT NULL,
-    PRIMARY KEY (root, account)
+    bounds BYTEA NOT NULL,
+    PRIMARY KEY (root, account, bounds)
 ) CLUSTERED;
 
 -- Recipients in a country on the last day on which there were some.
@@ -64,7 +66,8 @@ CREATE TABLE country_count (
     country TEXT NOT NULL,
     day BIGINT NOT NULL,
     recipients BIGINT NOT NULL,
-    PRIMARY KEY (root, account, country)
+    bounds BYTEA NOT NULL,
+    PRIMARY KEY (root, account, bounds, country)
 ) CLUSTERED;
 
 -- What somebody who signs in proves beside the password. The last step of time that was used is not used again.

@@ -1,12 +1,15 @@
 //! `user`, `platform-secret`.
 
 use super::{Failure, Outcome, account_id, say};
+use crate::core::audit::{Act, Actor, audited};
 use crate::core::password::Password;
 use crate::core::person::{self, NewPerson, PersonId, Role};
+use crate::core::second_factor::{self, Of};
 use crate::core::{Code, account, partner};
 use crate::installation::Installation;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use store::Tx;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum RoleName {
@@ -62,6 +65,13 @@ pub(super) enum UserCommand {
     },
     /// Give a user the password read from standard input; tokens of the old one are void
     Password {
+        /// Account number or partner id
+        id: String,
+        /// E-mail address
+        email: String,
+    },
+    /// Take a user's second factor and recovery codes away, for one who has lost them; its sessions are void
+    ResetTotp {
         /// Account number or partner id
         id: String,
         /// E-mail address
@@ -149,6 +159,16 @@ pub(super) async fn user(installation: &Installation, command: UserCommand) -> O
             let (owner, person) = found(installation, &id, &email).await?;
             let password = hashed(installation).await?;
             store.write((owner.scope(), person, password), person::set_password).await?;
+        }
+        UserCommand::ResetTotp { id, email } => {
+            let (owner, person) = found(installation, &id, &email).await?;
+            let unit = async |tx: &mut Tx, of: &Of| {
+                second_factor::remove(tx, of).await?;
+                person::sign_out(tx, &(of.scope, of.person)).await
+            };
+            let about = |of: &Of, (): &()| Act::on(of.scope.account, "user.totp-remove").object(of.person);
+            let unit = audited(Actor::command_line(), unit, about);
+            store.write(Of { scope: owner.scope(), person }, unit).await?;
         }
         UserCommand::Remove { id, email } => {
             let (owner, person) = found(installation, &id, &email).await?;

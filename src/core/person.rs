@@ -242,6 +242,11 @@ pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> 
 /// Removes all people of an account: part of deleting it, when all keys are void anyway. Their addresses are free again.
 pub(super) async fn remove_all(tx: &mut Tx, scope: Scope) -> Result<()> {
     tx.put(
+        sql!("DELETE FROM recovery_code WHERE root = $1 AND account = $2"),
+        &[&scope.root, &scope.account],
+    )
+    .await?;
+    tx.put(
         sql!("DELETE FROM second_factor WHERE root = $1 AND account = $2"),
         &[&scope.root, &scope.account],
     )

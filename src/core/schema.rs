@@ -14,4 +14,5 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "smpp server", sql: include_str!("../../migrations/0007_smpp_server.sql") },
     Migration { version: 8, name: "reports", sql: include_str!("../../migrations/0008_reports.sql") },
     Migration { version: 9, name: "platform", sql: include_str!("../../migrations/0009_platform.sql") },
+    Migration { version: 10, name: "bounds", sql: include_str!("../../migrations/0010_bounds.sql") },
 ];

@@ -4,9 +4,9 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Error, Result, archive, callback, closing, endpoint, event, expansion, fragment, group, idempotency,
-    inbound, key, lease, media, onboarding, part, receipt, report, rollup, schedule, signing_key,
-    smpp_outbox, smpp_part,
+    Error, Result, alert, archive, callback, closing, endpoint, event, expansion, fragment, group,
+    idempotency, inbound, key, lease, media, onboarding, part, receipt, report, rollup, schedule,
+    signing_key, smpp_outbox, smpp_part,
 };
 use std::time::Duration;
 use store::Store;
@@ -63,6 +63,7 @@ pub async fn turn(store: &Store, rare: bool) -> Result<bool> {
         done.note(store.bulk((), receipt::forget_early).await);
         done.note(store.bulk((), signing_key::finish).await);
         done.note(store.bulk((), inbound::forget).await);
+        done.note(store.bulk((), alert::forget).await);
         done.note(store.bulk((), event::forget).await);
         done.note(store.bulk((), key::forget).await);
         done.note(store.bulk((), media::forget).await);

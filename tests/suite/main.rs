@@ -11,12 +11,14 @@
 
 mod support;
 
+mod alerts;
 mod authentication;
 mod bad_input;
 mod balance;
 mod batches;
 mod binary;
 mod bodies;
+mod bounds_units;
 mod carriers;
 mod child_accounts;
 mod command_line;
@@ -40,6 +42,7 @@ mod hub_units;
 mod idempotency;
 mod inbound;
 mod journey;
+mod key_limits;
 mod killed;
 mod lanes;
 mod limits;
@@ -59,6 +62,7 @@ mod platform_money;
 mod platform_people;
 mod platform_webhooks;
 mod pricing;
+mod recovery_codes;
 mod reports;
 mod samples;
 mod scheduled;

@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 40] = [
+const TENANT_TABLES: [&str; 43] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -51,6 +51,9 @@ const TENANT_TABLES: [&str; 40] = [
     "second_factor",
     "allowance",
     "country_count",
+    "alert",
+    "crossing",
+    "recovery_code",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.
