@@ -70,7 +70,7 @@ impl FromRow for Held {
 const COLUMNS: &str = "id, role, name, created, revoked, expires, used, rights, networks, requests, bounds";
 /// Keys that accounts manage: not those that signing in makes.
 const MANAGED: &str = " FROM access_key WHERE account = $1
-     AND role IN ('live', 'test', 'partner', 'platform', 'operator', 'channel')";
+     AND role NOT IN ('session', 'viewing', 'onboarding', 'sign-in')";
 
 /// The keys of an account after one of them, oldest first.
 pub async fn list(
@@ -171,6 +171,7 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
         key::may_have(tx, new.account, new.role).await?
     };
     let now: Timestamp = tx.now();
+    // All tenants: keys are found by their account's number.
     let count: i64 = tx
         .one(
             sql!(

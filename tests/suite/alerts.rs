@@ -5,6 +5,7 @@ use crate::platform_money::{price, send, top_up};
 use crate::platform_webhooks::received;
 use crate::support::customer::Customer;
 use crate::support::esme::{Line, text};
+use crate::support::http::{Client, Reply};
 use crate::support::live;
 use crate::support::platform::{Levels, code, fields};
 use futures_util::future::join_all;
@@ -238,20 +239,25 @@ async fn who_is_told_sees_and_changes_an_alert() {
     assert_eq!((told(&world, &partners).await.len(), childs.calls().len()), (0, 0));
 }
 
-#[tokio::test]
-async fn an_smpp_client_is_told_that_a_cap_is_reached() {
-    let line = Line::new().await;
+/// What the operator asks of the platform's own API about a line's account.
+pub fn operator_of(line: &Line) -> impl Fn(&str, &str, &Value) -> Reply {
     let key = line.run(&["operator-key", "create", "first", "--json"]).json();
     let operator = format!("Bearer {}", key["key"].as_str().expect("a key"));
-    let call = |method: &str, below: &str, body: &Value| {
-        let (body, account) = (body.to_string(), line.id());
-        let mut client = crate::support::http::Client::new(line.server.address());
+    let (address, account) = (line.server.address(), line.id());
+    move |method, below, body| {
+        let (body, mut client) = (body.to_string(), Client::new(address));
         let length = body.len();
         let head = format!("{method} /platform/v1/accounts/{account}{below} HTTP/1.1\r\nHost: localhost");
         let kind = format!("Content-Type: application/json\r\nContent-Length: {length}");
         client.send(format!("{head}\r\nAuthorization: {operator}\r\n{kind}\r\n\r\n{body}").as_bytes());
         client.read()
-    };
+    }
+}
+
+#[tokio::test]
+async fn an_smpp_client_is_told_that_a_cap_is_reached() {
+    let line = Line::new().await;
+    let call = operator_of(&line);
     assert_eq!(call("PATCH", "/balance", &json!({"dayCap": "0.10"})).status, 200);
     let alert = json!({"kind": "dayCap", "percent": 100, "url": "https://hooks.example/money"});
     assert_eq!(call("POST", "/alerts", &alert).status, 201);

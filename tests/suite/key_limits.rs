@@ -1,17 +1,22 @@
 //! Limits of a key beside those of its account, and that both hold for SMS, batches, SMPP and the messages of channels.
 
+use crate::alerts::operator_of;
 use crate::exact;
 use crate::hub_chats::Chats;
 use crate::platform::Another;
 use crate::platform_limits::{DUTCH, GERMAN};
+use crate::support::esme::{self, Line};
 use crate::support::live;
 use crate::support::platform::{Levels, code, fields, platform_key};
+use crate::support::process::within_a_second;
 use futures_util::future::join_all;
 use rookery::core::money::Amount;
 use rookery::core::rate;
 use rookery::core::rights::Rights;
 use rookery::core::usage::{self, Category, Rate};
 use serde_json::{Value, json};
+use smpp::session::BindKind;
+use smpp::status::Status;
 use std::time::Duration;
 
 /// A live key of the child with these limits: its id and its text.
@@ -172,4 +177,19 @@ async fn the_messages_of_channels_are_under_the_limits_of_account_and_key() {
         "too dear, and then there is no balance"
     );
     next.hub.app.settle().await;
+}
+
+#[tokio::test]
+async fn what_comes_by_smpp_counts_against_the_accounts_limits() {
+    let line = Line::new().await;
+    let call = operator_of(&line);
+    let mut esme = line.bound(BindKind::Transceiver);
+    assert!(esme.send(&esme::text("31655500011", "Hi")).is_ok());
+    assert_eq!(call("PATCH", "/limits", &json!({"messagesPerSecond": 1})).status, 200);
+    within_a_second(Err(Status::THROTTLED), || esme.send(&esme::text("31655500011", "Hi")));
+    let countries = json!({"messagesPerSecond": null, "allowedCountries": ["BE"]});
+    assert_eq!(call("PATCH", "/limits", &countries).status, 200);
+    within_a_second(Err(Status::SUBMIT_FAILED), || esme.send(&esme::text("31655500011", "Hi")));
+    esme.unbind();
+    line.check().await;
 }

@@ -345,7 +345,9 @@ fn needs(endpoint: &Endpoint) -> Option<Right> {
 fn is_above(endpoint: &Endpoint) -> bool {
     let path = endpoint.path.strip_prefix("/platform/v1").expect("a path of this API");
     let above = [Some(Right::Accounts), Some(Right::Money), Some(Right::Limits)];
-    endpoint.method != "GET" && above.contains(&needs(endpoint)) && path.starts_with("/accounts")
+    // What an account wants to be told of is its own affair.
+    let own = path.contains("/alerts");
+    endpoint.method != "GET" && !own && above.contains(&needs(endpoint)) && path.starts_with("/accounts")
 }
 
 /// What only the operator may do.
