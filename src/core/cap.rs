@@ -105,9 +105,18 @@ pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Spending> {
     Ok(spending)
 }
 
+/// What an account has in hand, credit included, and what it may spend of it.
+struct InHand(Amount, Spending);
+
+impl FromRow for InHand {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(InHand(row.next()?, Spending::from_row(row)?))
+    }
+}
+
 /// Why a hold was refused whose row is locked: if there is money enough, a cap; of two the one that counts longer.
 pub(super) async fn refusal(tx: &mut Tx, scope: Scope, currency: Currency, amount: Amount) -> Result<Error> {
-    let seen: Option<(Amount, Option<Amount>, Option<Amount>, Amount, Amount, Timestamp, Timestamp)> = tx
+    let seen: Option<InHand> = tx
         .maybe(
             sql!(
                 "SELECT posted - held + credit_limit, ",
@@ -117,12 +126,11 @@ pub(super) async fn refusal(tx: &mut Tx, scope: Scope, currency: Currency, amoun
             &[&scope.root, &scope.account, &currency],
         )
         .await?;
-    let Some((in_hand, day_cap, month_cap, day_spent, month_spent, day_ends, month_ends)) = seen else {
-        return Ok(Error::Balance);
-    };
+    let Some(InHand(in_hand, spending)) = seen else { return Ok(Error::Balance) };
     if in_hand < amount {
         return Ok(Error::Balance);
     }
+    let Spending { day_cap, month_cap, day_spent, month_spent, day_ends, month_ends } = spending;
     for (period, cap, spent, until) in
         [(Period::Month, month_cap, month_spent, month_ends), (Period::Day, day_cap, day_spent, day_ends)]
     {

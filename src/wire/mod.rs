@@ -327,8 +327,14 @@ impl Service {
                 parts.uri = uri;
             }
             let sent = parts.method.clone();
-            let context = Context { origin, client, sent, entry: None, claim: None };
-            self.dispatch(surface, context, parts, body, &mut spender).await
+            self.dispatch(
+                surface,
+                Context { origin, client, sent, entry: None, claim: None },
+                parts,
+                body,
+                &mut spender,
+            )
+            .await
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => intercept(response),
@@ -342,7 +348,7 @@ impl Service {
             if let Refusal::Core(crate::core::Error::Cap(reached)) = &*refusal
                 && let Some(scope) = spender
             {
-                tell_refused(&self.state.store, &self.state.wake, scope, *reached).await;
+                Box::pin(tell_refused(&self.state.store, &self.state.wake, scope, *reached)).await;
             }
             response = render(surface, &refusal, &id);
         }

@@ -35,9 +35,12 @@ enum Act {
 
 use Act::{Change, DayCap, Delete, Hold, Refused, Remove, SetAlert};
 
+/// The alerts, both sides, and how often is told.
+type Pair = (&'static [(Kind, i64)], (Act, Act), usize);
+
 /// Of a child that has 100, spends at most 200 a day, and whose day is over, with these alerts: what two sides do, and how
 /// often is told whatever comes first.
-const PAIRS: &[(&[(Kind, i64)], (Act, Act), usize)] = &[
+const PAIRS: &[Pair] = &[
     (&[(Kind::Balance, 60)], (Hold(30), Hold(30)), 1),
     (&[(Kind::Balance, 80)], (Hold(30), Hold(30)), 1),
     (&[(Kind::Balance, 80), (Kind::Balance, 60)], (Hold(30), Hold(30)), 2),

@@ -40,7 +40,7 @@ async fn send(world: &Levels, key: &str, to: &[i64]) -> (u16, String) {
     // At the same moment as the one before.
     let request = exact::ask("POST", "/messages").header("content-type", "application/json");
     let request = request.header("authorization", format!("AccessKey {key}"));
-    let answer = exact::send(&world.app.service, request, message(to).to_string()).await;
+    let answer = Box::pin(exact::send(&world.app.service, request, message(to).to_string())).await;
     (answer.status.as_u16(), answer.header("retry-after").to_owned())
 }
 
@@ -139,7 +139,7 @@ async fn the_messages_of_channels_are_under_the_limits_of_account_and_key() {
         let body = json!({"messaging_product": "whatsapp", "to": to, "type": "text", "text": {"body": "Hi"}});
         let request = exact::ask("POST", "/messages").header("host", "waba-v2.acme.example");
         let request = request.header("d360-api-key", &chats.key).header("content-type", "application/json");
-        let answer = exact::send(&app.service, request, body.to_string()).await;
+        let answer = Box::pin(exact::send(&app.service, request, body.to_string())).await;
         (answer.status.as_u16(), answer.header("retry-after").to_owned())
     };
     let (dutch, german) = ("31611112222", "4915112345678");

@@ -95,6 +95,7 @@ fn country(text: &str) -> Result<String, Code> {
 }
 
 /// What is said about sending: not given, null, or a value.
+#[expect(clippy::option_option, reason = "not given, null, and a value are three things")]
 pub(super) struct Given {
     pub messages: Option<Option<i64>>,
     pub price: Option<Option<Amount>>,
