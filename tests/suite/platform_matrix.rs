@@ -303,7 +303,7 @@ async fn the_same_request_twice_at_once_breaks_nothing() {
         let (path, sent) = (world.target(&endpoint).await, body(&endpoint, &world.app));
         let key = caller(&world, &endpoint);
         let ask = async || {
-            let csv = endpoint.path.ends_with(".csv");
+            let csv = endpoint.path.ends_with("/rates.csv");
             let request = world.app.request(&endpoint.method, &format!("/platform/v1{path}"));
             let request = request.header("authorization", &format!("Bearer {key}"));
             match &sent {
