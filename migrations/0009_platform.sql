@@ -46,7 +46,8 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_account ON audit (root, account, id);
 
--- Limits of an account, set by whoever is above it; NULL is none. Countries stand between commas. Until when the messages
+-- Limits of an account, set by whoever is above it, in the row whose bounds are sixteen zeros, and of keys, in rows that
+-- access_key names; NULL is none. Countries stand between commas. Until when the messages
 -- that were accepted fill the limit by the second.
 CREATE TABLE allowance (
     root BIGINT NOT NULL,
@@ -57,7 +58,8 @@ CREATE TABLE allowance (
     countries TEXT,
     per_country BIGINT,
     busy_until BIGINT NOT NULL,
-    PRIMARY KEY (root, account)
+    bounds BYTEA NOT NULL,
+    PRIMARY KEY (root, account, bounds)
 ) CLUSTERED;
 
 -- What the operator has limited, at most: a partner can only tighten it. NULL is no limit of the operator's.
@@ -81,7 +83,8 @@ CREATE TABLE country_count (
     country TEXT NOT NULL,
     day BIGINT NOT NULL,
     recipients BIGINT NOT NULL,
-    PRIMARY KEY (root, account, country)
+    bounds BYTEA NOT NULL,
+    PRIMARY KEY (root, account, bounds, country)
 ) CLUSTERED;
 
 -- What somebody who signs in proves beside the password. The last step of time that was used is not used again.

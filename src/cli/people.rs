@@ -5,10 +5,12 @@ use crate::core::audit::{Act, Actor, audited};
 use crate::core::key::KeyId;
 use crate::core::password::Password;
 use crate::core::person::{self, NewPerson, PersonId, Role};
+use crate::core::second_factor::{self, Of};
 use crate::core::{Code, Scope, account, partner, session};
 use crate::installation::Installation;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use store::Tx;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum RoleName {
@@ -64,6 +66,13 @@ pub(super) enum UserCommand {
     },
     /// Give a user the password read from standard input; tokens of the old one are void
     Password {
+        /// Account number or partner id
+        id: String,
+        /// E-mail address
+        email: String,
+    },
+    /// Take a user's second factor and recovery codes away, for one who has lost them; its sessions are void
+    ResetTotp {
         /// Account number or partner id
         id: String,
         /// E-mail address
@@ -159,6 +168,16 @@ pub(super) async fn user(installation: &Installation, command: UserCommand) -> O
             };
             let unit = audited(Actor::command_line(), session::set_password, about);
             store.write((owner.scope(), person, password, None), unit).await?;
+        }
+        UserCommand::ResetTotp { id, email } => {
+            let (owner, person) = found(installation, &id, &email).await?;
+            let unit = async |tx: &mut Tx, of: &Of| {
+                second_factor::remove(tx, of).await?;
+                person::sign_out(tx, &(of.scope, of.person)).await
+            };
+            let about = |of: &Of, (): &()| Act::on(of.scope.account, "user.totp-remove").object(of.person);
+            let unit = audited(Actor::command_line(), unit, about);
+            store.write(Of { scope: owner.scope(), person }, unit).await?;
         }
         UserCommand::Remove { id, email } => {
             let (owner, person) = found(installation, &id, &email).await?;

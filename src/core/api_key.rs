@@ -1,12 +1,14 @@
 //! Keys as their account manages them: what each may do, from where and until when, when it was last used, and its
 //! replacement by another with time for both.
 
-use super::account::AccountId;
+use super::account::{self, AccountId};
 use super::change::{self, Kind};
 use super::key::{self, KeyId, NAME_MAX, NewKey, Role, networks};
+use super::limits::{self, BoundsId, Limits};
+use super::money::Amount;
 use super::rights::Rights;
 use super::secret::Secret;
-use super::{Code, Error, Noun, Result, Timestamp, Violation};
+use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
 use ipnet::IpNet;
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -40,6 +42,10 @@ pub struct Held {
     pub networks: Vec<IpNet>,
     /// Requests a second, if it has a limit of its own.
     pub requests: Option<i64>,
+    /// Where its other limits stand, if it ever had some.
+    bounds: Option<BoundsId>,
+    /// Its other limits.
+    pub limits: Limits,
 }
 
 impl FromRow for Held {
@@ -55,14 +61,16 @@ impl FromRow for Held {
             rights: row.next::<Option<Rights>>()?.unwrap_or(Rights::ALL),
             networks: networks(row.next::<Option<String>>()?.as_deref())?,
             requests: row.next()?,
+            bounds: row.next()?,
+            limits: Limits::default(),
         })
     }
 }
 
-const COLUMNS: &str = "id, role, name, created, revoked, expires, used, rights, networks, requests";
-/// Keys that accounts manage: not those that signing in makes, and not those of channels.
-const MANAGED: &str =
-    " FROM access_key WHERE account = $1 AND role IN ('live', 'test', 'partner', 'platform', 'operator')";
+const COLUMNS: &str = "id, role, name, created, revoked, expires, used, rights, networks, requests, bounds";
+/// Keys that accounts manage: not those that signing in makes.
+const MANAGED: &str = " FROM access_key WHERE account = $1
+     AND role NOT IN ('session', 'viewing', 'onboarding', 'sign-in')";
 
 /// The keys of an account after one of them, oldest first.
 pub async fn list(
@@ -70,19 +78,41 @@ pub async fn list(
     (account, after, limit): &(AccountId, Option<KeyId>, i64),
 ) -> Result<Vec<Held>> {
     let after = after.unwrap_or(KeyId([0; 16]));
-    Ok(rx
+    let mut found: Vec<Held> = rx
         .all(
             sql!("SELECT ", COLUMNS, MANAGED, " AND id > $2 ORDER BY id LIMIT $3"),
             &[account, &after, limit],
         )
-        .await?)
+        .await?;
+    for held in &mut found {
+        fill(rx, *account, held).await?;
+    }
+    Ok(found)
+}
+
+/// The operator's is account 0, which is no account.
+async fn scope_of(rx: &mut Rx, id: AccountId) -> Result<Scope> {
+    let operator = Scope { root: AccountId(0), account: AccountId(0) };
+    if id == AccountId(0) { Ok(operator) } else { Ok(account::find(rx, &id).await?.scope()) }
+}
+
+/// Reads a key's limits, if it has some.
+async fn fill(rx: &mut Rx, id: AccountId, held: &mut Held) -> Result<()> {
+    if let Some(bounds) = held.bounds {
+        let scope = scope_of(rx, id).await?;
+        held.limits = limits::of_bounds(rx, &scope, bounds).await?;
+    }
+    Ok(())
 }
 
 /// One key of an account.
 pub async fn find(rx: &mut Rx, (account, id): &(AccountId, KeyId)) -> Result<Held> {
-    rx.maybe(sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2"), &[account, id])
+    let mut held: Held = rx
+        .maybe(sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2"), &[account, id])
         .await?
-        .ok_or(Error::NotFound(Noun::Key))
+        .ok_or(Error::NotFound(Noun::Key))?;
+    fill(rx, *account, &mut held).await?;
+    Ok(held)
 }
 
 /// What is said about a key: `None` leaves it as it is, an inner `None` takes it away.
@@ -98,6 +128,26 @@ pub struct Patch {
     pub expires: Option<Option<Timestamp>>,
     /// Requests a second.
     pub requests: Option<Option<i64>>,
+    /// Messages to one recipient each, a second.
+    pub messages: Option<Option<i64>>,
+    /// Most that one part may cost.
+    pub price: Option<Option<Amount>>,
+    /// The countries that it may send to.
+    pub countries: Option<Option<Vec<String>>>,
+    /// Most recipients in one country in a day of UTC.
+    pub per_country: Option<Option<i64>>,
+    /// Where the limits of the key that it succeeds stand, which both share.
+    pub bounds: Option<BoundsId>,
+}
+
+impl Patch {
+    /// Whether it says something about what the key may send.
+    pub fn limits_sending(&self) -> bool {
+        self.messages.is_some()
+            || self.price.is_some()
+            || self.countries.is_some()
+            || self.per_country.is_some()
+    }
 }
 
 /// Asks for a key.
@@ -116,17 +166,18 @@ pub struct New {
 /// Makes or imports a key. The account is within the caller's reach.
 pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
     let scope = if new.account == AccountId(0) {
-        super::Scope { root: AccountId(0), account: AccountId(0) }
+        scope_of(tx, new.account).await?
     } else {
         key::may_have(tx, new.account, new.role).await?
     };
     let now: Timestamp = tx.now();
+    // All tenants: keys are found by their account's number.
     let count: i64 = tx
         .one(
             sql!(
                 "SELECT CAST(count(*) AS BIGINT) FROM (SELECT id ",
                 MANAGED,
-                " AND revoked IS NULL AND (expires IS NULL OR expires > $3) LIMIT $2) held"
+                " AND role <> 'channel' AND revoked IS NULL AND (expires IS NULL OR expires > $3) LIMIT $2) held"
             ),
             &[&new.account, &KEYS_MAX, &now],
         )
@@ -145,7 +196,7 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
 
 async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Result<Held> {
     let now: Timestamp = tx.now();
-    let held: Held = tx
+    let mut held: Held = tx
         .maybe(
             sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2 AND revoked IS NULL FOR UPDATE"),
             &[&account, &id],
@@ -153,6 +204,7 @@ async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Res
         .await?
         .filter(|held: &Held| held.expires.is_none_or(|ends| ends > now))
         .ok_or(Error::NotFound(Noun::Key))?;
+    fill(tx, account, &mut held).await?;
     let name = patch.name.as_ref().unwrap_or(&held.name);
     if name.chars().count() > NAME_MAX {
         return Err(Violation::new("name", Code::TooLong(NAME_MAX)).into());
@@ -163,11 +215,26 @@ async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Res
     let networks = Some(networks).filter(|networks| !networks.is_empty());
     let expires = patch.expires.unwrap_or(held.expires);
     let requests = patch.requests.unwrap_or(held.requests);
+    let mut bounds = patch.bounds.or(held.bounds);
+    if patch.limits_sending() {
+        let id = *bounds.get_or_insert_with(|| tx.id());
+        let Limits { messages, price, countries, per_country, .. } = held.limits;
+        let after = Limits {
+            requests: None,
+            messages: patch.messages.unwrap_or(messages),
+            price: patch.price.unwrap_or(price),
+            countries: patch.countries.clone().unwrap_or(countries),
+            per_country: patch.per_country.unwrap_or(per_country),
+        };
+        let scope = scope_of(tx, account).await?;
+        limits::put(tx, &scope, id, &after).await?;
+    }
     tx.put(
         sql!(
-            "UPDATE access_key SET name = $2, rights = $3, networks = $4, expires = $5, requests = $6 WHERE id = $1"
+            "UPDATE access_key SET name = $2, rights = $3, networks = $4, expires = $5, requests = $6, bounds = $7
+             WHERE id = $1"
         ),
-        &[&id, name, &rights, &networks, &expires, &requests],
+        &[&id, name, &rights, &networks, &expires, &requests, &bounds],
     )
     .await?;
     change::raise(tx, Kind::Access).await?;
@@ -218,6 +285,8 @@ pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
         networks: Some(old.networks.clone()),
         expires: Some(old.expires),
         requests: Some(old.requests),
+        bounds: old.bounds,
+        ..Patch::default()
     };
     let made = create(tx, &New { account, role: old.role, text: None, patch }).await?;
     if overlap == 0 {
@@ -254,4 +323,31 @@ pub async fn revoke_any(tx: &mut Tx, id: &KeyId) -> Result<AccountId> {
         tx.maybe(sql!("SELECT account FROM access_key WHERE id = $1"), &[id]).await?;
     key::revoke(tx, id).await?;
     account.ok_or(Error::NotFound(Noun::Key))
+}
+
+/// The limits of the key that a channel has now, or had last.
+pub(super) async fn bounds_of_channel(
+    tx: &mut Tx,
+    account: AccountId,
+    channel: &str,
+) -> Result<Option<BoundsId>> {
+    // All tenants: keys are found by their account's number.
+    let found: Option<Option<BoundsId>> = tx
+        .maybe(
+            sql!(
+                "SELECT bounds FROM access_key WHERE account = $1 AND role = 'channel' AND subject = $2
+                 ORDER BY id DESC LIMIT 1"
+            ),
+            &[&account, &channel],
+        )
+        .await?;
+    Ok(found.flatten())
+}
+
+/// Gives a key the limits of the one that it replaces.
+pub(super) async fn inherit(tx: &mut Tx, id: KeyId, bounds: Option<BoundsId>) -> Result<()> {
+    if bounds.is_some() {
+        tx.put(sql!("UPDATE access_key SET bounds = $2 WHERE id = $1"), &[&id, &bounds]).await?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Batches: several messages accepted together, all or none.
 
 use super::ledger::{self, Charge};
-use super::limits::{self, Taken};
+use super::limits::Takes;
 use super::message::{self, Message, Plan, ROWS_MAX};
 use super::money::Amount;
 use super::{Error, Result};
@@ -22,10 +22,8 @@ pub async fn accept(tx: &mut Tx, plans: &Vec<Plan>) -> Result<Vec<Message>> {
     }
     let sum = |one: fn(&Charge) -> Amount| charges.iter().map(one).sum();
     let whole = Charge { price: sum(|charge| charge.price), cost: sum(|charge| charge.cost), ..first };
-    let taken = plans.iter().fold(Taken::default(), |all, plan| plan.taken.clone().and(&all));
-    let above = plans.iter().fold(Taken::default(), |all, plan| plan.taken_above.clone().and(&all));
-    limits::take(tx, &first.scope, &taken).await?;
-    limits::take(tx, &first.scope.of_root(), &above).await?;
+    let takes = plans.iter().fold(Takes::default(), |all, plan| all.and(&plan.takes));
+    takes.take(tx, &first.scope).await?;
     ledger::hold(tx, &whole).await?;
     let mut room = ROWS_MAX.saturating_sub(plans.len());
     let mut messages = Vec::with_capacity(plans.len());

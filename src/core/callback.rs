@@ -12,7 +12,7 @@ use super::network::Networks;
 use super::rendered::Rendered;
 use super::signing_key::{self, Sealed};
 use super::words::words;
-use super::{Result, Scope, Timestamp, account, callback_log, event, lease, smpp_outbox};
+use super::{Result, Scope, Timestamp, account, alert, callback_log, event, lease, smpp_outbox};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -34,6 +34,8 @@ words! {
         InboundJson = "inbound json",
         /// Something with a body of its own, which stands with the event.
         Event = "event",
+        /// That a threshold was crossed.
+        Alert = "alert",
     }
 }
 
@@ -162,7 +164,7 @@ pub struct Due {
 impl Due {
     /// Whether it is still to be rendered, from its message.
     fn needs_message(&self) -> bool {
-        self.rendered.is_none() && self.kind != Kind::Event
+        self.rendered.is_none() && !matches!(self.kind, Kind::Event | Kind::Alert)
     }
 }
 
@@ -297,6 +299,8 @@ pub struct Dialect {
     /// The request that tells it, with times in the account's time zone where the vendor wants that; `None` for a URL that
     /// cannot be called.
     pub render: fn(&Due, &Message, &Networks, &str) -> Option<Rendered>,
+    /// The same for a threshold that was crossed, by the URL.
+    pub alert: fn(&str, &alert::Crossing) -> Option<Rendered>,
     /// The headers that prove where a call comes from.
     pub sign: fn(&Signing<'_>) -> Vec<(&'static str, String)>,
 }

@@ -5,11 +5,42 @@
 //! is not given back to a day that may be over. A partner's caps count its own messages, not its children's.
 
 use super::money::{Amount, Currency};
-use super::terms;
-use super::{Code, Result, Scope, Timestamp, Violation};
+use super::words::words;
+use super::{Code, Error, Result, Scope, Timestamp, Violation, alert, terms};
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 use store::{FromRow, Row, Rx, Tx, sql};
+
+words! {
+    /// For how long a cap counts.
+    Period {
+        /// A day of the account's calendar.
+        Day = "day",
+        /// A month of it.
+        Month = "month",
+    }
+}
+
+/// A cap that leaves too little for what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Of which period.
+    pub period: Period,
+    /// Most that may be spent in it.
+    pub cap: Amount,
+    /// Of the cap.
+    pub currency: Currency,
+    /// When the period ends.
+    pub until: Timestamp,
+}
+
+impl std::fmt::Display for Reached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Reached { period, cap, currency, until } = self;
+        let (period, until) = (period.name(), until.rfc3339_utc());
+        write!(f, "the spending cap of {cap} {currency} a {period} is reached until {until}")
+    }
+}
 
 /// What an account may spend and has spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,21 +105,57 @@ pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Spending> {
     Ok(spending)
 }
 
+/// What an account has in hand, credit included, and what it may spend of it.
+struct InHand(Amount, Spending);
+
+impl FromRow for InHand {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(InHand(row.next()?, Spending::from_row(row)?))
+    }
+}
+
+/// Why a hold was refused whose row is locked: if there is money enough, a cap; of two the one that counts longer.
+pub(super) async fn refusal(tx: &mut Tx, scope: Scope, currency: Currency, amount: Amount) -> Result<Error> {
+    let seen: Option<InHand> = tx
+        .maybe(
+            sql!(
+                "SELECT posted - held + credit_limit, ",
+                COLUMNS,
+                " FROM balance WHERE root = $1 AND account = $2 AND currency = $3 FOR UPDATE"
+            ),
+            &[&scope.root, &scope.account, &currency],
+        )
+        .await?;
+    let Some(InHand(in_hand, spending)) = seen else { return Ok(Error::Balance) };
+    if in_hand < amount {
+        return Ok(Error::Balance);
+    }
+    let Spending { day_cap, month_cap, day_spent, month_spent, day_ends, month_ends } = spending;
+    for (period, cap, spent, until) in
+        [(Period::Month, month_cap, month_spent, month_ends), (Period::Day, day_cap, day_spent, day_ends)]
+    {
+        if let Some(cap) = cap.filter(|cap| spent.0.saturating_add(amount.0) > cap.0) {
+            return Ok(Error::Cap(Reached { period, cap, currency, until }));
+        }
+    }
+    Ok(Error::Balance)
+}
+
 /// Locks the balance's row and begins a new day or month in it if its own is over.
 pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Result<()> {
     let now: Timestamp = tx.now();
-    let until: Option<(Timestamp, Timestamp)> = tx
+    let until: Option<(Timestamp, Timestamp, i64)> = tx
         .maybe(
             sql!(
-                "SELECT day_ends, month_ends FROM balance WHERE root = $1 AND account = $2 AND currency = $3
+                "SELECT day_ends, month_ends, alerts FROM balance WHERE root = $1 AND account = $2 AND currency = $3
                  FOR UPDATE"
             ),
             &[&scope.root, &scope.account, &currency],
         )
         .await?;
-    if until.is_none_or(|(day, month)| day > now && month > now) {
+    let Some((_, _, alerts)) = until.filter(|(day, month, _)| *day <= now || *month <= now) else {
         return Ok(());
-    }
+    };
     let zone = terms::messaging(tx, &scope).await?.time_zone;
     let (day_ends, month_ends) = ends(now, &zone);
     tx.put(
@@ -103,7 +170,8 @@ pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Resul
         &[&scope.root, &scope.account, &now, &day_ends, &month_ends, &currency],
     )
     .await?;
-    Ok(())
+    // What was told of the period that is over may be told of the new one.
+    if alerts > 0 { alert::judge(tx, scope, None).await } else { Ok(()) }
 }
 
 /// What is said about caps: `None` leaves, an inner `None` takes away.
@@ -134,7 +202,7 @@ pub async fn set(tx: &mut Tx, (scope, caps): &(Scope, Caps)) -> Result<()> {
         &[&scope.root, &scope.account, &day, &month],
     )
     .await?;
-    Ok(())
+    alert::judge(tx, *scope, None).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! so a step that is taken twice is told once.
 
 use super::account::{self, AccountId, ChildOf};
+use super::api_key;
 use super::business::{self, Business};
 use super::client::{self, Client};
 use super::event::{self, About, Dialect, Kind};
@@ -568,9 +569,11 @@ pub async fn make_key(tx: &mut Tx, (partner, id): &(AccountId, String)) -> Resul
         return Err(Error::Forbidden);
     }
     let scope = view.channel.scope;
+    let bounds = api_key::bounds_of_channel(tx, scope.account, id).await?;
     key::revoke_for(tx, scope.account, Role::Channel, Some(id)).await?;
     let text = Secret::generate(tx, "", KEY_CHARS);
     let made = key::add_for(tx, scope, Role::Channel, "", text, Some(id), None).await?;
+    api_key::inherit(tx, made.id, bounds).await?;
     Ok(MadeKey::Made(made, Box::new(view)))
 }
 

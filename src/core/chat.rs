@@ -7,14 +7,16 @@ use super::channel::{self, View};
 use super::event::{self, Dialect};
 use super::lease::{self, Holder, Lane};
 use super::ledger::{self, Charge, Settlement};
+use super::limits::{Bounds, Takes};
 use super::media;
 use super::money::{Amount, Currency};
 use super::phone::Msisdn;
 use super::smpp_carrier::Doubt;
+use super::terms::Terms;
 use super::transport::{SIMULATED, TransportId};
 use super::usage::{self, Category};
 use super::words::words;
-use super::{AccountId, Error, Noun, Result, Scope, Timestamp};
+use super::{AccountId, Error, Noun, Result, Scope, Timestamp, Violation};
 use store::{FromRow, Row, Rx, Tx, sql};
 
 store::id! {
@@ -122,6 +124,17 @@ pub struct New {
     pub content: String,
     /// What it costs.
     pub quote: Quote,
+    /// What it takes up of limits.
+    pub takes: Takes,
+}
+
+/// Judges a message by the limits of its account, its partner and its key, and says what it takes up of them.
+pub fn within(terms: &Terms, bounds: Option<&Bounds>, to: Msisdn, quote: Quote) -> Result<Takes> {
+    let refused = |violation: Violation| Violation::new("to", violation.code);
+    let one = std::iter::once((to, quote.price, quote.cost));
+    let mut takes = Takes::judge(terms, one).map_err(refused)?;
+    takes.judge_key(bounds, std::iter::once((to, quote.price))).map_err(refused)?;
+    Ok(takes)
 }
 
 /// What a message costs: asked for before the unit that accepts it, and kept from then on.
@@ -149,6 +162,7 @@ pub async fn accept(tx: &mut Tx, new: &New) -> Result<ChatId> {
     if view.channel.scope != new.scope || !view.channel.is_running() {
         return Err(Error::NotFound(Noun::Channel));
     }
+    new.takes.take(tx, &new.scope).await?;
     let Quote { price, cost } = new.quote;
     let currency = view.client.account.currency;
     // All tenants: the outbox is the transport's; the row says whose it is.

@@ -4,6 +4,7 @@
 //! under `wire/` renders both once, exhaustively, so a new one does not compile until every vendor has decided.
 //! Nothing here says how an error looks on the wire.
 
+use super::cap::Reached;
 use std::time::Duration;
 
 /// What a unit or a reader of the domain answers.
@@ -39,6 +40,9 @@ pub enum Error {
     /// The balance does not cover it.
     #[error("not enough balance")]
     Balance,
+    /// The balance would cover it, a spending cap does not.
+    #[error("{0}")]
+    Cap(Reached),
     /// Could not be done now; nothing is known to be wrong with the request.
     #[error("unavailable: {0}")]
     Unavailable(String),
@@ -135,6 +139,8 @@ pub enum Noun {
     Carrier,
     /// A route.
     Route,
+    /// A threshold that somebody is told of.
+    Alert,
     /// A number that phones write to.
     Number,
     /// A keyword of such a number.
@@ -157,6 +163,8 @@ pub enum Noun {
     Media,
     /// Somebody who signs in.
     Person,
+    /// What somebody proves beside a password.
+    SecondFactor,
     /// Who carries channels.
     Transport,
     /// What somebody who has signed in goes on with.
@@ -176,6 +184,7 @@ impl Noun {
             Noun::Message => "message",
             Noun::Carrier => "carrier",
             Noun::Route => "route",
+            Noun::Alert => "alert",
             Noun::Number => "number",
             Noun::Keyword => "keyword",
             Noun::Callback => "callback",
@@ -187,6 +196,7 @@ impl Noun {
             Noun::Template => "template",
             Noun::Media => "media",
             Noun::Person => "user",
+            Noun::SecondFactor => "second factor",
             Noun::Transport => "transport",
             Noun::Session => "session",
             Noun::Record => "record",

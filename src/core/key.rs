@@ -6,6 +6,7 @@
 
 use super::account::{self, AccountId, Status};
 use super::change::{self, Kind};
+use super::limits::{self, Bounds, BoundsId, Limits};
 use super::rights::Rights;
 use super::secret::{ACCESS_KEY_CHARS, Secret};
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
@@ -423,6 +424,8 @@ pub struct Principal {
     pub requests: Option<i64>,
     /// Requests a second of all the account's keys together, if they have one.
     pub account_requests: Option<i64>,
+    /// Its limits on what it sends, if it has some.
+    pub bounds: Option<Arc<Bounds>>,
 }
 
 impl Principal {
@@ -457,6 +460,8 @@ impl FromRow for Principal {
         let rights = row.next::<Option<Rights>>()?.unwrap_or(Rights::ALL);
         let networks = networks(row.next::<Option<String>>()?.as_deref())?;
         let (requests, account_requests) = (row.next()?, row.next()?);
+        let (id, limits): (Option<BoundsId>, Limits) = (row.next()?, Limits::from_row(row)?);
+        let bounds = id.filter(|_| limits != Limits::default()).map(|id| Arc::new(Bounds { id, limits }));
         Ok(Principal {
             key,
             role,
@@ -468,6 +473,7 @@ impl FromRow for Principal {
             networks,
             requests,
             account_requests,
+            bounds,
         })
     }
 }
@@ -479,14 +485,16 @@ pub async fn look_up(rx: &mut Rx, hash: &[u8; 32]) -> Result<Option<Principal>> 
         .maybe(
             sql!(
                 "SELECT k.id, k.role, k.root, k.account, k.subject, k.expires, a.status, r.status,
-                 k.rights, k.networks, k.requests, l.requests
+                 k.rights, k.networks, k.requests, l.requests,
+                 k.bounds, b.requests, b.messages, b.price, b.countries, b.per_country
                  FROM access_key k
                  LEFT JOIN account a ON a.id = k.account
                  LEFT JOIN account r ON r.id = k.root
-                 LEFT JOIN allowance l ON l.root = k.root AND l.account = k.account
+                 LEFT JOIN allowance l ON l.root = k.root AND l.account = k.account AND l.bounds = $2
+                 LEFT JOIN allowance b ON b.root = k.root AND b.account = k.account AND b.bounds = k.bounds
                  WHERE k.hash = $1 AND k.revoked IS NULL"
             ),
-            &[hash],
+            &[hash, &limits::OWN],
         )
         .await?)
 }

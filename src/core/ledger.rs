@@ -6,7 +6,7 @@
 
 use super::account::{self, AccountId};
 use super::money::{Amount, Currency};
-use super::{Code, Error, Result, Scope, Timestamp, Violation, cap, entry, limits, statement};
+use super::{Code, Error, Result, Scope, Timestamp, Violation, alert, cap, entry, limits, statement};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -295,6 +295,9 @@ pub async fn hold(tx: &mut Tx, charge: &Charge) -> Result<()> {
         if !is_held && spent != Amount::ZERO {
             cap::roll(tx, scope, charge.currency).await?;
             is_held = hold_once(tx, scope, charge.currency, amount, spent).await?;
+            if !is_held {
+                return Err(cap::refusal(tx, scope, charge.currency, amount).await?);
+            }
         }
         if !is_held {
             return Err(Error::Balance);
@@ -318,6 +321,11 @@ pub async fn covers(rx: &mut Rx, charge: &Charge) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether a movement has crossed a threshold, or recovered from one, that somebody is told of: what `alert` has put into
+/// the row is compared by the statement that moves the money, so that those without alerts run nothing more.
+const ALERTS: &str = "(posted - held < alert_below OR posted - held >= alert_from OR day_spent >= alert_day
+     OR month_spent >= alert_month) IS TRUE";
+
 /// One statement decides: what there is, and what the caps of the present day and month leave.
 async fn hold_once(
     tx: &mut Tx,
@@ -327,20 +335,25 @@ async fn hold_once(
     spent: Amount,
 ) -> Result<bool> {
     let now: Timestamp = tx.now();
-    let held = tx
-        .exec(
+    let alerts: Option<bool> = tx
+        .maybe(
             sql!(
                 "UPDATE balance SET held = held + $4, day_spent = day_spent + $5, month_spent = month_spent + $5
                  WHERE root = $1 AND account = $2 AND currency = $3
                  AND posted - held + credit_limit >= $4
                  AND (CAST($5 AS BIGINT) = 0 OR (day_ends > $6 AND month_ends > $6 AND month_spent <= $7
                      AND (day_cap IS NULL OR day_spent <= day_cap - CAST($5 AS BIGINT))
-                     AND (month_cap IS NULL OR month_spent <= month_cap - CAST($5 AS BIGINT))))"
+                     AND (month_cap IS NULL OR month_spent <= month_cap - CAST($5 AS BIGINT))))
+                 RETURNING ",
+                ALERTS
             ),
             &[&scope.root, &scope.account, &currency, &amount, &spent, &now, &BALANCE_MAX],
         )
         .await?;
-    Ok(held == 1)
+    if alerts == Some(true) {
+        alert::judge(tx, scope, None).await?;
+    }
+    Ok(alerts.is_some())
 }
 
 /// Money that somebody moves on purpose.
@@ -534,17 +547,22 @@ async fn post(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount, held: A
         )
         .await?;
     }
-    let moved = tx
-        .exec(
+    let moved: Option<bool> = tx
+        .maybe(
             sql!(
                 "UPDATE balance SET posted = posted + $4, held = held + $5
                  WHERE root = $1 AND account = $2 AND currency = $3
-                 AND posted BETWEEN $6 - CAST($4 AS BIGINT) AND $7 - CAST($4 AS BIGINT)"
+                 AND posted BETWEEN $6 - CAST($4 AS BIGINT) AND $7 - CAST($4 AS BIGINT) RETURNING ",
+                ALERTS
             ),
             &[&scope.root, &scope.account, &currency, &by, &held, &-BALANCE_MAX, &BALANCE_MAX],
         )
         .await?;
-    if moved == 0 { Err(Violation::new("amount", Code::Invalid).into()) } else { Ok(()) }
+    match moved {
+        None => Err(Violation::new("amount", Code::Invalid).into()),
+        Some(true) => alert::judge(tx, scope, None).await,
+        Some(false) => Ok(()),
+    }
 }
 
 /// What is wrong with the books: nothing, if the lists are empty.

@@ -1,16 +1,34 @@
-//! Limits of an account, set by whoever is above it: how fast it may send, to how many in a country, where to, and at
-//! which price.
+//! Limits of an account, set by whoever is above it, and of one of its keys: how fast it may send, to how many in a
+//! country, where to, and at which price.
 //!
 //! Price and countries are judged when a message is planned, from what each process remembers. How fast and how many is
-//! decided in the unit that accepts, on one row of the account, so it holds whatever the number of processes.
+//! decided in the unit that accepts, on one row of the account or key, so it holds whatever the number of processes.
 
 use super::change::{self, Kind};
 use super::money::Amount;
 use super::phone::{self, Msisdn};
+use super::terms::Terms;
 use super::{Code, Error, Result, Scope, Timestamp, Violation};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{FromRow, Row, Rx, Tx, sql};
+
+store::id! {
+    /// Of the limits of a key, which its successors share.
+    BoundsId
+}
+
+/// The row of an account's own limits.
+pub(super) const OWN: BoundsId = BoundsId([0; 16]);
+
+/// The limits of a key, beside those of its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Where they are counted.
+    pub id: BoundsId,
+    /// What they are; requests are limited elsewhere.
+    pub limits: Limits,
+}
 
 /// Fastest limits.
 pub const PER_SECOND_MAX: i64 = 100_000;
@@ -44,13 +62,18 @@ impl FromRow for Limits {
 
 /// The limits of an account.
 pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Limits> {
+    of_bounds(rx, scope, OWN).await
+}
+
+/// The limits of a key.
+pub(super) async fn of_bounds(rx: &mut Rx, scope: &Scope, bounds: BoundsId) -> Result<Limits> {
     let found = rx
         .maybe(
             sql!(
                 "SELECT requests, messages, price, countries, per_country FROM allowance
-                 WHERE root = $1 AND account = $2"
+                 WHERE root = $1 AND account = $2 AND bounds = $3"
             ),
-            &[&scope.root, &scope.account],
+            &[&scope.root, &scope.account, &bounds],
         )
         .await?;
     Ok(found.unwrap_or_default())
@@ -58,12 +81,19 @@ pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Limits> {
 
 /// Sets the limits of an account, all of them.
 pub async fn set(tx: &mut Tx, (scope, limits): &(Scope, Limits)) -> Result<()> {
+    put(tx, scope, OWN, limits).await?;
+    change::raise(tx, Kind::Access).await?;
+    change::raise(tx, Kind::Terms).await
+}
+
+/// Sets the limits of an account or of a key; what learns of it is the caller's affair.
+pub(super) async fn put(tx: &mut Tx, scope: &Scope, bounds: BoundsId, limits: &Limits) -> Result<()> {
     let countries = limits.countries.as_ref().map(|all| all.join(","));
     tx.put(
         sql!(
-            "INSERT INTO allowance (root, account, requests, messages, price, countries, per_country, busy_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
-             ON CONFLICT (root, account) DO UPDATE SET requests = $3, messages = $4, price = $5, countries = $6,
+            "INSERT INTO allowance (root, account, requests, messages, price, countries, per_country, busy_until, bounds)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)
+             ON CONFLICT (root, account, bounds) DO UPDATE SET requests = $3, messages = $4, price = $5, countries = $6,
              per_country = $7"
         ),
         &[
@@ -74,11 +104,11 @@ pub async fn set(tx: &mut Tx, (scope, limits): &(Scope, Limits)) -> Result<()> {
             &limits.price,
             &countries,
             &limits.per_country,
+            &bounds,
         ],
     )
     .await?;
-    change::raise(tx, Kind::Access).await?;
-    change::raise(tx, Kind::Terms).await
+    Ok(())
 }
 
 /// Forgets the limits of an account that is gone, and what was counted for them.
@@ -93,9 +123,63 @@ pub(super) async fn forget(tx: &mut Tx, scope: &Scope) -> Result<()> {
     Ok(())
 }
 
-/// What a message takes up of its account's limits.
+/// What messages take up of all the limits that they are under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct Takes {
+    own: Taken,
+    /// Of the partner's.
+    above: Taken,
+    /// Of the key's.
+    key: Option<(BoundsId, Taken)>,
+}
+
+impl Takes {
+    /// Judges by an account's limits and its partner's where a message goes and what a part costs the account and its
+    /// partner.
+    pub(super) fn judge(
+        terms: &Terms,
+        recipients: impl Iterator<Item = (Msisdn, Amount, Amount)> + Clone,
+    ) -> std::result::Result<Takes, Violation> {
+        let own = terms.limits.judge(recipients.clone().map(|(to, price, _)| (to, price)))?;
+        let above = terms.partners_limits.judge(recipients.map(|(to, _, cost)| (to, cost)))?;
+        Ok(Takes { own, above, key: None })
+    }
+
+    /// The same by the limits of the key that it comes with, if that has some.
+    pub(super) fn judge_key(
+        &mut self,
+        bounds: Option<&Bounds>,
+        recipients: impl Iterator<Item = (Msisdn, Amount)>,
+    ) -> std::result::Result<(), Violation> {
+        if let Some(Bounds { id, limits }) = bounds {
+            self.key = Some((*id, limits.judge(recipients)?));
+        }
+        Ok(())
+    }
+
+    /// The same for several messages of one account and key together.
+    pub(super) fn and(self, other: &Takes) -> Takes {
+        let key = match (self.key, &other.key) {
+            (Some((id, taken)), Some((_, more))) => Some((id, taken.and(more))),
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        Takes { own: self.own.and(&other.own), above: self.above.and(&other.above), key }
+    }
+
+    /// Takes up what messages of an account need, or says when there will be room. Part of the unit that accepts them.
+    pub(super) async fn take(&self, tx: &mut Tx, scope: &Scope) -> Result<()> {
+        take(tx, scope, OWN, &self.own).await?;
+        take(tx, &scope.of_root(), OWN, &self.above).await?;
+        match &self.key {
+            Some((bounds, taken)) => take(tx, scope, *bounds, taken).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What messages take up of one account's or key's limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Taken {
     /// Recipients, if they are limited by the second, and how many of them a second.
     messages: Option<(i64, i64)>,
     /// Recipients by country, if they are limited, and how many of them a day.
@@ -104,7 +188,7 @@ pub struct Taken {
 
 impl Limits {
     /// Judges where a message goes and what it costs, and says what it takes up of the rest.
-    pub(super) fn judge(
+    fn judge(
         &self,
         recipients: impl Iterator<Item = (Msisdn, Amount)>,
     ) -> std::result::Result<Taken, Violation> {
@@ -135,7 +219,11 @@ impl Limits {
 
 impl Taken {
     /// The same for several messages together.
-    pub(super) fn and(mut self, other: &Taken) -> Taken {
+    fn and(mut self, other: &Taken) -> Taken {
+        self.messages = self.messages.or(other.messages.map(|(_, most)| (0, most)));
+        if self.countries.is_none() {
+            self.countries = other.countries.as_ref().map(|(_, most)| (BTreeMap::new(), *most));
+        }
         if let (Some((count, _)), Some((more, _))) = (&mut self.messages, &other.messages) {
             *count = count.saturating_add(*more);
         }
@@ -148,8 +236,7 @@ impl Taken {
     }
 }
 
-/// Takes up what a message needs, or says when there will be room. Part of the unit that accepts it.
-pub(super) async fn take(tx: &mut Tx, scope: &Scope, taken: &Taken) -> Result<()> {
+async fn take(tx: &mut Tx, scope: &Scope, bounds: BoundsId, taken: &Taken) -> Result<()> {
     let now: Timestamp = tx.now();
     if let Some((count, most)) = taken.messages {
         // As much as a second holds may come at once (the generic cell rate algorithm); a larger message waits for an
@@ -162,16 +249,16 @@ pub(super) async fn take(tx: &mut Tx, scope: &Scope, taken: &Taken) -> Result<()
                 sql!(
                     "UPDATE allowance SET busy_until =
                          CASE WHEN busy_until > $3 THEN busy_until ELSE CAST($3 AS BIGINT) END + CAST($4 AS BIGINT)
-                     WHERE root = $1 AND account = $2 AND busy_until <= $3 + CAST($5 AS BIGINT)"
+                     WHERE root = $1 AND account = $2 AND bounds = $6 AND busy_until <= $3 + CAST($5 AS BIGINT)"
                 ),
-                &[&scope.root, &scope.account, &now, &takes, &room],
+                &[&scope.root, &scope.account, &now, &takes, &room, &bounds],
             )
             .await?;
         if fits == 0 {
             let busy: Option<i64> = tx
                 .maybe(
-                    sql!("SELECT busy_until FROM allowance WHERE root = $1 AND account = $2"),
-                    &[&scope.root, &scope.account],
+                    sql!("SELECT busy_until FROM allowance WHERE root = $1 AND account = $2 AND bounds = $3"),
+                    &[&scope.root, &scope.account, &bounds],
                 )
                 .await?;
             // Without a row there is no limit any more.
@@ -190,12 +277,13 @@ pub(super) async fn take(tx: &mut Tx, scope: &Scope, taken: &Taken) -> Result<()
             let counted = tx
                 .exec(
                     sql!(
-                        "INSERT INTO country_count (root, account, country, day, recipients) VALUES ($1, $2, $3, $4, $5)
-                         ON CONFLICT (root, account, country) DO UPDATE SET day = $4,
+                        "INSERT INTO country_count (root, account, country, day, recipients, bounds)
+                         VALUES ($1, $2, $3, $4, $5, $7)
+                         ON CONFLICT (root, account, bounds, country) DO UPDATE SET day = $4,
                          recipients = CASE WHEN country_count.day = $4 THEN country_count.recipients ELSE 0 END + $5
                          WHERE country_count.day < $4 OR country_count.recipients <= $6 - CAST($5 AS BIGINT)"
                     ),
-                    &[&scope.root, &scope.account, country, &day, count, most],
+                    &[&scope.root, &scope.account, country, &day, count, most, &bounds],
                 )
                 .await?;
             if counted == 0 {

@@ -8,7 +8,7 @@
 use super::carrier::CarrierId;
 use super::group::{self, GroupId};
 use super::ledger::{self, Charge};
-use super::limits;
+use super::limits::{Bounds, Takes};
 use super::money::{Amount, Currency};
 use super::phone::{Msisdn, Originator};
 use super::terms::{Quote, Terms};
@@ -223,9 +223,8 @@ pub struct Plan {
     length: i64,
     parts: i64,
     recipients: Vec<Planned>,
-    pub(super) taken: limits::Taken,
-    /// What it takes up of its partner's limits.
-    pub(super) taken_above: limits::Taken,
+    /// What it takes up of limits.
+    pub(super) takes: Takes,
 }
 
 /// The alphabet that a text will be sent in.
@@ -277,12 +276,12 @@ pub async fn plan(store: &Store, terms: &Terms, draft: Draft, recipients_max: us
     let recipients: Option<Vec<Planned>> = numbers.into_iter().map(priced).collect();
     let parts = draft.count_parts().map_err(|code| Violation::new("body", code))?;
     let recipients = recipients.ok_or_else(|| invalid(Code::NoRoute))?;
-    let sent_to = || recipients.iter().filter(|planned| !planned.has_opted_out());
+    let sent_to = recipients.iter().filter(|planned| !planned.has_opted_out());
     Ok(Plan {
-        taken: terms.limits.judge(sent_to().map(|planned| (planned.to, planned.quote.price)))?,
-        taken_above: terms
-            .partners_limits
-            .judge(sent_to().map(|planned| (planned.to, planned.quote.cost)))?,
+        takes: Takes::judge(
+            terms,
+            sent_to.map(|planned| (planned.to, planned.quote.price, planned.quote.cost)),
+        )?,
         scope: terms.scope,
         currency: terms.currency,
         length: count(draft.body.chars().count()),
@@ -305,6 +304,13 @@ impl Plan {
             planned.quote.cost = Amount::ZERO;
         }
         self
+    }
+
+    /// The same within the limits of the key that it comes with, if that has some.
+    pub fn within(mut self, bounds: Option<&Bounds>) -> Result<Plan> {
+        let sent_to = self.recipients.iter().filter(|planned| !planned.has_opted_out());
+        self.takes.judge_key(bounds, sent_to.map(|planned| (planned.to, planned.quote.price)))?;
+        Ok(self)
     }
 
     /// How many recipients it has.
@@ -450,8 +456,7 @@ impl FromRow for Recipient {
 
 /// Accepts a message: holds its price and puts it on its way, or refuses it whole.
 pub async fn accept(tx: &mut Tx, plan: &Plan) -> Result<Message> {
-    limits::take(tx, &plan.scope, &plan.taken).await?;
-    limits::take(tx, &plan.scope.of_root(), &plan.taken_above).await?;
+    plan.takes.take(tx, &plan.scope).await?;
     ledger::hold(tx, &plan.whole_charge()?).await?;
     put(tx, plan, plan.rows() <= ROWS_MAX).await
 }

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod again;
+pub mod alert;
 pub mod api_key;
 pub mod archive;
 pub mod audit;
@@ -58,6 +59,7 @@ pub mod query;
 pub mod rate;
 pub mod reach;
 pub mod receipt;
+pub mod recovery_code;
 pub mod rendered;
 pub mod report;
 pub mod request_template;

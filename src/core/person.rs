@@ -274,6 +274,11 @@ pub(super) async fn remove_all(tx: &mut Tx, scope: Scope) -> Result<()> {
     tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
         .await?;
     tx.put(
+        sql!("DELETE FROM recovery_code WHERE root = $1 AND account = $2"),
+        &[&scope.root, &scope.account],
+    )
+    .await?;
+    tx.put(
         sql!("DELETE FROM second_factor WHERE root = $1 AND account = $2"),
         &[&scope.root, &scope.account],
     )

@@ -15,4 +15,5 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "reports", sql: include_str!("../../migrations/0008_reports.sql") },
     Migration { version: 9, name: "platform", sql: include_str!("../../migrations/0009_platform.sql") },
     Migration { version: 10, name: "books", sql: include_str!("../../migrations/0010_books.sql") },
+    Migration { version: 11, name: "bounds", sql: include_str!("../../migrations/0011_bounds.sql") },
 ];

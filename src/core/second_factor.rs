@@ -4,6 +4,7 @@
 //! few wrong ones in a row stop the trying for a while; the counting is in the database, for all processes together.
 
 use super::person::PersonId;
+use super::recovery_code;
 use super::secret::{Place, Vault};
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
 use std::time::Duration;
@@ -69,12 +70,21 @@ pub async fn enrol(tx: &mut Tx, (of, vault): &(Of, Vault)) -> Result<String> {
 pub enum Proof {
     /// There is no second factor, or its code is right.
     Good,
+    /// A recovery code is right, and used up.
+    Recovered,
     /// A code is needed.
     Missing,
     /// The code is wrong, or was used.
     Wrong,
     /// Too many were wrong; worth trying again after this time.
     Locked(Duration),
+}
+
+impl Proof {
+    /// Whether it is one.
+    pub fn is_good(self) -> bool {
+        matches!(self, Proof::Good | Proof::Recovered)
+    }
 }
 
 /// A try.
@@ -106,6 +116,14 @@ pub(super) async fn prove(tx: &mut Tx, tried: &Try, confirmed: bool) -> Result<P
         return Ok(Proof::Locked(Duration::from_micros((locked - now.0).unsigned_abs())));
     }
     let Some(code) = &tried.code else { return Ok(Proof::Missing) };
+    if confirmed && recovery_code::is_one(code) && recovery_code::spend(tx, &tried.of, code).await? {
+        tx.put(
+            sql!("UPDATE second_factor SET failures = 0 WHERE root = $1 AND person = $2"),
+            &[&scope.root, person],
+        )
+        .await?;
+        return Ok(Proof::Recovered);
+    }
     let opened = tried.vault.open(Place::SecondFactor(person.0), &sealed);
     let seed: [u8; SEED_BYTES] =
         opened.ok().and_then(|seed| seed.as_slice().try_into().ok()).ok_or_else(broken)?;
@@ -133,8 +151,8 @@ fn broken() -> Error {
     Error::Internal("the seed of a second factor does not open".into())
 }
 
-/// Confirms a seed by a first code: from now on signing in asks for one.
-pub async fn confirm(tx: &mut Tx, tried: &Try) -> Result<Proof> {
+/// Confirms a seed by a first code: from now on signing in asks for one. Answers the recovery codes.
+pub async fn confirm(tx: &mut Tx, tried: &Try) -> Result<std::result::Result<Vec<String>, Proof>> {
     let Of { scope, person } = &tried.of;
     let waiting: Option<bool> = tx
         .maybe(
@@ -148,30 +166,49 @@ pub async fn confirm(tx: &mut Tx, tried: &Try) -> Result<Proof> {
         Some(false) => {}
     }
     let proof = prove(tx, tried, false).await?;
-    if proof == Proof::Good {
-        tx.put(
-            sql!("UPDATE second_factor SET confirmed = $3 WHERE root = $1 AND person = $2"),
-            &[&scope.root, person, &true],
-        )
-        .await?;
+    if proof != Proof::Good {
+        return Ok(Err(proof));
     }
-    Ok(proof)
+    tx.put(
+        sql!("UPDATE second_factor SET confirmed = $3 WHERE root = $1 AND person = $2"),
+        &[&scope.root, person, &true],
+    )
+    .await?;
+    Ok(Ok(recovery_code::issue(tx, &tried.of).await?))
+}
+
+/// Makes new recovery codes for somebody who proves the second factor once more; the old ones open nothing any more.
+pub async fn renew_codes(tx: &mut Tx, tried: &Try) -> Result<std::result::Result<Vec<String>, Proof>> {
+    if !is_on(tx, &tried.of.scope, tried.of.person).await? {
+        return Err(Error::NotFound(Noun::SecondFactor));
+    }
+    let proof = prove(tx, tried, true).await?;
+    if !proof.is_good() {
+        return Ok(Err(proof));
+    }
+    Ok(Ok(recovery_code::issue(tx, &tried.of).await?))
+}
+
+/// Whether somebody has a second factor, and how many recovery codes are left.
+pub async fn state(rx: &mut store::Rx, of: &Of) -> Result<(bool, i64)> {
+    Ok((is_on(rx, &of.scope, of.person).await?, recovery_code::left(rx, of).await?))
 }
 
 /// Takes the second factor away from somebody who proves it once more.
-pub async fn give_up(tx: &mut Tx, tried: &Try) -> Result<Proof> {
+pub async fn give_up(tx: &mut Tx, tried: &Try) -> Result<std::result::Result<(), Proof>> {
     let proof = prove(tx, tried, true).await?;
-    if proof == Proof::Good {
-        remove(tx, &tried.of).await?;
+    if !proof.is_good() {
+        return Ok(Err(proof));
     }
-    Ok(proof)
+    remove(tx, &tried.of).await?;
+    Ok(Ok(()))
 }
 
 /// Takes the second factor away, for somebody who has lost it; answers nothing if there is none.
 pub async fn remove(tx: &mut Tx, of: &Of) -> Result<()> {
     tx.put(sql!("DELETE FROM second_factor WHERE root = $1 AND person = $2"), &[&of.scope.root, &of.person])
         .await?;
-    Ok(())
+    recovery_code::remove(tx, of).await
 }
 
 /// The people of an account who have one.

@@ -3,6 +3,7 @@
 use super::change::{self, Kind};
 use super::key::{self, KeyId, NewKey, Role as Opens};
 use super::person::{self, Person, PersonId, Role, SignIn};
+use super::recovery_code;
 use super::rights::Rights;
 use super::second_factor::{self, Of, Proof, Try};
 use super::secret::{Secret, Vault};
@@ -36,6 +37,8 @@ pub struct Begun {
     pub ends: Timestamp,
     /// What the person is.
     pub role: Role,
+    /// How many recovery codes are left, if one was used up.
+    pub codes_left: Option<i64>,
 }
 
 /// Begins a session, or says what the second factor lacks: that is counted, so it is no error.
@@ -44,10 +47,11 @@ pub async fn begin(tx: &mut Tx, asked: &Asked) -> Result<std::result::Result<Beg
     people::may_come_in(tx, person).await?;
     let tried =
         Try { of: Of { scope: person.scope, person: person.id }, code: code.clone(), vault: vault.clone() };
-    match second_factor::prove(tx, &tried, true).await? {
-        Proof::Good => {}
+    let codes_left = match second_factor::prove(tx, &tried, true).await? {
+        Proof::Good => None,
+        Proof::Recovered => Some(recovery_code::left(tx, &tried.of).await?),
         other => return Ok(Err(other)),
-    }
+    };
     let sign_in = SignIn { person: person.clone(), token: token.clone(), opens: Opens::SignIn, lasts: LASTS };
     let key = person::issue(tx, &sign_in).await?;
     // The person's row is locked by now: what it may do is what it says, not what was read before.
@@ -58,7 +62,7 @@ pub async fn begin(tx: &mut Tx, asked: &Asked) -> Result<std::result::Result<Beg
     )
     .await?;
     let now: Timestamp = tx.now();
-    Ok(Ok(Begun { key, ends: Timestamp(now.0.saturating_add(LASTS * 1_000_000)), role }))
+    Ok(Ok(Begun { key, ends: Timestamp(now.0.saturating_add(LASTS * 1_000_000)), role, codes_left }))
 }
 
 /// A session.

@@ -15,7 +15,7 @@ use crate::core::secret::{Place, Vault};
 use crate::core::signing_key::{self, Open};
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
-use crate::core::{Result, Scope, Timestamp};
+use crate::core::{Result, Scope, Timestamp, alert};
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use hyper::Method;
@@ -228,16 +228,21 @@ impl Courier {
                 }
                 attempts.push(match event {
                     Some(event) => self.tell(due, event).await,
-                    None if due.kind == Kind::Event => {
-                        let at = Timestamp(self.clock.now_us());
-                        told(
-                            due,
-                            at,
-                            0,
-                            Err("what it told is forgotten".to_owned()),
-                            Vec::new(),
-                            String::new(),
-                        )
+                    None if due.kind == Kind::Event => self.forgotten(due),
+                    None if due.kind == Kind::Alert && due.rendered.is_none() => {
+                        match self.store.read((due.scope, due.message), alert::crossing).await {
+                            Ok(Some(crossing)) => {
+                                let rendered = (self.dialect.alert)(&due.url, &crossing);
+                                let rendered = rendered.map(|rendered| rendered.text());
+                                self.call(Due { rendered, ..due }, None, networks, &seal).await
+                            }
+                            Ok(None) => self.forgotten(due),
+                            // It stays due.
+                            Err(error) => {
+                                tracing::warn!(%error, "what an alert tells cannot be read; trying again");
+                                continue;
+                            }
+                        }
                     }
                     None => self.call(due, message, networks, &seal).await,
                 });
@@ -314,6 +319,11 @@ impl Courier {
             None => {}
         }
         Ok(())
+    }
+
+    fn forgotten(&self, due: Due) -> Attempt {
+        let at = Timestamp(self.clock.now_us());
+        told(due, at, 0, Err("what it told is forgotten".to_owned()), Vec::new(), String::new())
     }
 
     async fn call(&self, due: Due, message: Option<Message>, networks: &Networks, seal: &Seal) -> Attempt {

@@ -4,9 +4,9 @@
 use super::Stopped;
 use crate::core::wake::Wake;
 use crate::core::{
-    Error, Result, archive, callback, closing, endpoint, event, expansion, fragment, group, idempotency,
-    inbound, key, lease, ledger, media, onboarding, part, receipt, report, rollup, schedule, signing_key,
-    smpp_outbox, smpp_part, statement,
+    Error, Result, alert, archive, callback, closing, endpoint, event, expansion, fragment, group,
+    idempotency, inbound, key, lease, ledger, media, onboarding, part, receipt, report, rollup, schedule,
+    signing_key, smpp_outbox, smpp_part, statement,
 };
 use std::time::Duration;
 use store::Store;
@@ -96,6 +96,7 @@ async fn some(store: &Store, rare: bool) -> Done {
         done.note(store.bulk((), receipt::forget_early).await);
         done.note(store.bulk((), signing_key::finish).await);
         done.note(store.bulk((), inbound::forget).await);
+        done.note(store.bulk((), alert::forget).await);
         done.note(store.bulk((), event::forget).await);
         done.note(store.bulk((), key::forget).await);
         done.note(store.bulk((), media::forget).await);

@@ -8,6 +8,7 @@ use super::limit::{Bucket, Rate};
 use super::refusal::Refusal;
 use crate::core::account::{AccountId, Status};
 use crate::core::key::{Entry, Role};
+use crate::core::limits::Bounds;
 use crate::core::rights::Rights;
 use crate::core::{Error, Scope, Timestamp};
 use axum::extract::FromRequestParts;
@@ -283,6 +284,25 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             | Role::Platform
             | Role::SignIn => Err(Error::Unauthenticated.into()),
         }
+    }
+}
+
+/// The limits of the key that a request comes with, on what it sends.
+#[derive(Debug, Clone)]
+pub struct KeyBounds(Option<Arc<Bounds>>);
+
+impl KeyBounds {
+    /// Them, if there are some.
+    pub fn get(&self) -> Option<&Bounds> {
+        self.0.as_deref()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for KeyBounds {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Ok(KeyBounds(principal(parts)?.principal.bounds.clone()))
     }
 }
 

@@ -25,12 +25,12 @@ mod transport_reports;
 
 pub use client::Connection;
 pub use d360::EVENTS;
-pub use messagebird::callbacks::DIALECT;
 // Tests hold it against the vendor's vectors.
 pub use messagebird::signature;
 pub use metrics::Metrics;
 
-use crate::core::AccountId;
+use crate::core::callback::Dialect;
+use crate::core::cap::Reached;
 use crate::core::change::{self, Kind};
 use crate::core::idempotency::Claim;
 use crate::core::key::{Directory, Entry, Role};
@@ -38,6 +38,7 @@ use crate::core::password::Passwords;
 use crate::core::secret::Vault;
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
+use crate::core::{AccountId, Scope, alert};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
@@ -182,6 +183,13 @@ fn is_final(answered: &Result<Response<Body>, Refusal>) -> bool {
     }
 }
 
+/// How callbacks look; `serve` hands it to what sends, since `run` does not see `wire`.
+pub const DIALECT: Dialect = Dialect {
+    render: messagebird::callbacks::render,
+    alert: platform::alerts::render,
+    sign: messagebird::callbacks::sign,
+};
+
 /// Answers every HTTP request of a process.
 pub struct Service {
     state: Shared,
@@ -312,6 +320,7 @@ impl Service {
         let within = (place.path != parts.uri.path()).then(|| within(&parts.uri, place.path)).flatten();
         let cors = self.cors(&parts.headers);
 
+        let mut spender = None;
         let outcome = if parts.method == Method::OPTIONS && cors.is_some() {
             Ok(preflight())
         } else {
@@ -319,8 +328,14 @@ impl Service {
                 parts.uri = uri;
             }
             let sent = parts.method.clone();
-            self.dispatch(surface, Context { origin, client, sent, entry: None, claim: None }, parts, body)
-                .await
+            self.dispatch(
+                surface,
+                Context { origin, client, sent, entry: None, claim: None },
+                parts,
+                body,
+                &mut spender,
+            )
+            .await
         };
         let (mut response, refusal) = match outcome {
             Ok(response) => intercept(response),
@@ -330,6 +345,11 @@ impl Service {
         if let Some(refusal) = refusal {
             if let Refusal::Core(crate::core::Error::Internal(what)) = &*refusal {
                 tracing::error!(request_id = %id, surface = surface.name(), error = %what, "a request failed");
+            }
+            if let Refusal::Core(crate::core::Error::Cap(reached)) = &*refusal
+                && let Some(scope) = spender
+            {
+                Box::pin(tell_refused(&self.state.store, &self.state.wake, scope, *reached)).await;
             }
             response = render(surface, &refusal, &id);
         }
@@ -357,6 +377,7 @@ impl Service {
         mut context: Context,
         mut parts: request::Parts,
         body: Body,
+        spender: &mut Option<Scope>,
     ) -> Result<Response<Body>, Refusal> {
         let (router, scheme) = match surface {
             Surface::System => {
@@ -408,6 +429,7 @@ impl Service {
         self.in_time(async {
             let entry =
                 caller::authenticate(&self.state, scheme, key.as_deref(), context.client.address).await?;
+            *spender = Some(entry.principal.scope);
             if surface.is_messagebird() {
                 parts.method = overridden(&parts)?;
             }
@@ -549,6 +571,20 @@ struct Own;
 
 async fn no_such_path() -> Refusal {
     Refusal::NoSuchPath
+}
+
+/// Has whoever wants to know it told that a cap has refused a message. The refusal stands whatever comes of it.
+async fn tell_refused(store: &Store, wake: &Wake, scope: Scope, reached: Reached) {
+    let told = async {
+        if store.read((scope, reached), alert::waits_for).await? {
+            store.write((scope, reached), alert::refused).await?;
+            wake.callbacks();
+        }
+        Ok::<_, crate::core::Error>(())
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(%error, "that a cap is reached could not be told; the next refusal tries again");
+    }
 }
 
 fn render(surface: Surface, refusal: &Refusal, request_id: &str) -> Response<Body> {

@@ -2,6 +2,7 @@
 //! secret: property tests over every endpoint that the routers know. The cases come from a fixed seed, so a run repeats
 //! the one before.
 
+use crate::support::platform::{call, platform_key};
 use crate::support::{Answer, TestApp, live, partner_api, test};
 use crate::{exact, log_watch};
 use axum::http::Uri;
@@ -9,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use rookery::core::rights::Rights;
 use rookery::run::grow;
 use rookery::wire::{EVENTS, Endpoint, Service};
 use serde_json::{Value, json};
@@ -278,6 +280,8 @@ struct Thrower {
     api_key: String,
     handle: String,
     channel_key: std::sync::OnceLock<String>,
+    /// Of the partner, for the platform's own API.
+    platform_key: String,
 }
 
 impl Thrower {
@@ -295,6 +299,7 @@ impl Thrower {
             api_key: api_key.to_owned(),
             handle: handle.to_owned(),
             channel_key: std::sync::OnceLock::new(),
+            platform_key: platform_key(&app, partner.account.id, Rights::ALL).await,
             app,
         }
     }
@@ -304,6 +309,7 @@ impl Thrower {
             "rest" => &self.live,
             "partner-accounts" => &self.partner_live,
             "waba-v2" => self.channel_key.get().map_or("none yet", String::as_str),
+            "platform" => &self.platform_key,
             // Where people sign in a key is nothing.
             "hub" | "token" => &self.api_key,
             other => panic!("whose key opens {other}? Add it to `key` in tests/suite/bad_input.rs."),
@@ -342,6 +348,7 @@ impl Thrower {
                     .await)]
             }
             "hub" => self.hub_objects(endpoint).await,
+            "platform" => self.platform_objects(endpoint).await,
             "waba-v2" => self.channel_objects(endpoint).await,
             _ => Vec::new(),
         }
@@ -397,6 +404,42 @@ impl Thrower {
         endpoint.path.split('/').filter_map(named).collect()
     }
 
+    /// A child of its own, since what is thrown may end it, and what an endpoint names below it.
+    async fn platform_objects(&self, endpoint: &Endpoint) -> Vec<String> {
+        let post = async |path: &str, body: Value| {
+            call(&self.app, "POST", path, &self.platform_key, body).await.expect(201)
+        };
+        let text = |value: &Value| value.to_string().trim_matches('"').to_owned();
+        let account = text(&post("/accounts", json!({"name": "Newcomer"})).await["account"]["id"]);
+        let own = |below: &str| format!("/accounts/{account}{below}");
+        let mut objects = Vec::new();
+        for part in endpoint.path.split('/').filter(|part| part.starts_with('{')) {
+            objects.push(match part {
+                "{account}" => account.clone(),
+                "{key}" => text(&post(&own("/keys"), json!({"mode": "live"})).await["id"]),
+                "{user}" => {
+                    let email = format!("{account}@new.example");
+                    let user =
+                        json!({"email": email, "role": "billing", "password": "correct horse battery"});
+                    text(&post(&own("/users"), user).await["id"])
+                }
+                "{alert}" => {
+                    let alert = json!({"kind": "balance", "below": "-7", "url": "http://127.0.0.1:9/"});
+                    text(&post(&own("/alerts"), alert).await["id"])
+                }
+                "{callback}" => {
+                    text(&post(&own("/webhooks/test"), json!({"url": "http://127.0.0.1:9/"})).await["id"])
+                }
+                "{month}" => "2024-03".into(),
+                "{session}" => "018e0dae-b428-75df-a17b-979ea5f39611".into(),
+                other => {
+                    panic!("an object for {other}? Add it to `platform_objects` in tests/suite/bad_input.rs")
+                }
+            });
+        }
+        objects
+    }
+
     async fn throw(&self, endpoint: &Endpoint, objects: &[String], case: &Case) -> Result<(), TestCaseError> {
         let key = self.key(endpoint.surface);
         let mut placeholders = objects.iter().zip(&case.segments);
@@ -426,6 +469,7 @@ impl Thrower {
             request = match endpoint.surface {
                 "hub" | "token" => request.header("x-api-key", presentable(sent)),
                 "waba-v2" => request.header("d360-api-key", presentable(sent)),
+                "platform" => request.header("authorization", presentable(&format!("Bearer {sent}"))),
                 _ => request.header("authorization", presentable(&format!("AccessKey {sent}"))),
             };
         }
@@ -464,6 +508,9 @@ fn well_formed(surface: &str, answer: &Answer) -> Result<(), &'static str> {
     if surface == "waba-v2" && status == 200 && answer.header("content-disposition") == "attachment" {
         return Ok(());
     }
+    if surface == "platform" && status == 200 && answer.header("content-type").starts_with("text/") {
+        return Ok(());
+    }
     must(answer.header("content-type") == "application/json", "not called JSON")?;
     must(
         !answer.body.windows(4).any(|four| four == b"\r\n\r\n"),
@@ -490,6 +537,17 @@ fn well_formed(surface: &str, answer: &Answer) -> Result<(), &'static str> {
                 && (is_meta(&body, status) || body["error"]["code"].is_i64()),
             "neither the meta object nor the network's error",
         ),
+        "platform" => {
+            let error = &body["error"];
+            let told =
+                error["code"].is_string() && error["message"].is_string() && error["requestId"].is_string();
+            let fields = error["fields"].as_array().is_some_and(|fields| {
+                fields.is_empty() == (error["code"] != "invalid")
+                    && fields.iter().all(|field| has_only(field, &["field", "code", "message"]))
+            });
+            let known = [400, 401, 403, 404, 405, 422].contains(&status);
+            must(known && told && fields, "not the platform's error")
+        }
         "token" => must(
             [400, 401, 403, 405].contains(&status) && has_only(&body, &["error", "error_description"]),
             "not the error of OAuth",
@@ -547,7 +605,7 @@ fn every_endpoint_answers_whatever_is_thrown_at_it() {
     let runtime = runtime();
     let thrower = runtime.block_on(Thrower::new());
     let before = log_watch::lines();
-    for (seed, endpoint) in (1..).zip(Service::endpoints()) {
+    for (seed, endpoint) in (1..).zip(Service::endpoints().into_iter().chain(Service::platform_endpoints())) {
         let objects = runtime.block_on(thrower.objects(&endpoint));
         let outcome =
             runner(seed).run(&cases(), |case| runtime.block_on(thrower.throw(&endpoint, &objects, &case)));

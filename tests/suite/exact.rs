@@ -27,7 +27,7 @@ pub async fn from(service: &Service, peer: &str, request: Builder, body: impl In
     let mut request = request.body(body.into()).expect("a request that can be written");
     request.headers_mut().entry("host").or_insert("localhost".parse().expect("a host"));
     let connection = Connection { peer: peer.parse().expect("an address"), is_tls: false };
-    let (parts, body) = service.handle(connection, request).await.into_parts();
+    let (parts, body) = Box::pin(service.handle(connection, request)).await.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
     Answer { status: parts.status, headers: parts.headers, body: body.into() }
 }

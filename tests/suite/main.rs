@@ -11,6 +11,7 @@
 
 mod support;
 
+mod alerts;
 mod audit;
 mod authentication;
 mod bad_input;
@@ -18,6 +19,7 @@ mod balance;
 mod batches;
 mod binary;
 mod bodies;
+mod bounds_units;
 mod carriers;
 mod child_accounts;
 mod command_line;
@@ -41,6 +43,7 @@ mod hub_units;
 mod idempotency;
 mod inbound;
 mod journey;
+mod key_limits;
 mod killed;
 mod lanes;
 mod limits;
@@ -62,6 +65,7 @@ mod platform_people;
 mod platform_webhooks;
 mod pricing;
 mod questions;
+mod recovery_codes;
 mod reports;
 mod samples;
 mod scheduled;

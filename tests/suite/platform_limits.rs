@@ -10,8 +10,8 @@ use rookery::core::rate;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const DUTCH: i64 = 31_612_345_678;
-const GERMAN: i64 = 4_915_112_345_678;
+pub const DUTCH: i64 = 31_612_345_678;
+pub const GERMAN: i64 = 4_915_112_345_678;
 
 async fn set(world: &Levels, limits: Value) -> Value {
     let set = world.call("PATCH", &world.of_child("/limits"), &world.partner_key, limits).await.expect(200);

@@ -103,6 +103,18 @@ impl World {
             path = path.replace("{key}", &id);
         }
         path = path.replace("{month}", "2024-03");
+        if path.contains("/alerts") {
+            // There is room for few.
+            let all = format!("/accounts/{}/alerts", self.child.account.id);
+            let there = call(&self.app, "GET", &all, &self.operator, Value::Null).await.expect(200);
+            for alert in there["items"].as_array().unwrap() {
+                let one = format!("{all}/{}", alert["id"].as_str().unwrap());
+                call(&self.app, "DELETE", &one, &self.operator, Value::Null).await;
+            }
+            let alert = json!({"kind": "balance", "below": "-9", "url": HOOK});
+            let made = call(&self.app, "POST", &all, &self.operator, alert).await.expect(201);
+            path = path.replace("{alert}", made["id"].as_str().unwrap());
+        }
         if path.contains("{callback}") || path.ends_with("/endpoints/resume") {
             // Nobody listens there, so the endpoint fails.
             let target = format!("/accounts/{}/webhooks/test", self.child.account.id);
@@ -247,6 +259,70 @@ async fn every_endpoint_keeps_levels_scopes_and_strangers_apart() {
     world.app.settle().await;
 }
 
+/// Whoever may call it.
+fn caller<'a>(world: &'a World, endpoint: &Endpoint) -> &'a str {
+    if is_operators(endpoint) { &world.operator } else { &world.partner_key }
+}
+
+/// The endpoints that are about more than the caller itself, but those that only look.
+fn changing() -> impl Iterator<Item = Endpoint> {
+    Service::platform_endpoints()
+        .into_iter()
+        .filter(|endpoint| !is_personal(endpoint) && endpoint.method != "GET")
+}
+
+#[tokio::test]
+async fn every_post_counts_once_under_a_key() {
+    let world = Box::pin(World::new()).await;
+    let posts = changing().filter(|endpoint| endpoint.method == "POST");
+    // What a signature's debugger answers is made of its question alone.
+    for endpoint in posts.filter(|endpoint| !endpoint.path.ends_with("/verify")) {
+        let (path, sent) = (world.target(&endpoint).await, body(&endpoint, &world.app));
+        let ask = async || {
+            let request = world.app.request("POST", &format!("/platform/v1{path}"));
+            let request = request.header("authorization", &format!("Bearer {}", caller(&world, &endpoint)));
+            let request = request.header("idempotency-key", &endpoint.path);
+            if sent.is_null() { request.send().await } else { request.json(&sent).send().await }
+        };
+        let (first, second) = (ask().await, ask().await);
+        assert!(first.status.is_success(), "{endpoint:?}: {}", String::from_utf8_lossy(&first.body));
+        assert_eq!(
+            (second.status, &second.body, second.header("idempotent-replayed")),
+            (first.status, &first.body, "true"),
+            "{endpoint:?}"
+        );
+        world.mend().await;
+    }
+    world.app.settle().await;
+}
+
+#[tokio::test]
+async fn the_same_request_twice_at_once_breaks_nothing() {
+    let world = Box::pin(World::new()).await;
+    for endpoint in changing() {
+        let (path, sent) = (world.target(&endpoint).await, body(&endpoint, &world.app));
+        let key = caller(&world, &endpoint);
+        let ask = async || {
+            let csv = endpoint.path.ends_with("/rates.csv");
+            let request = world.app.request(&endpoint.method, &format!("/platform/v1{path}"));
+            let request = request.header("authorization", &format!("Bearer {key}"));
+            match &sent {
+                Value::Null if csv => request.body("text/csv", "31,0.05\n").send().await,
+                Value::Null => request.send().await,
+                body => request.json(body).send().await,
+            }
+        };
+        let (first, second) = tokio::join!(ask(), ask());
+        for answer in [&first, &second] {
+            let text = String::from_utf8_lossy(&answer.body);
+            assert!(answer.status.as_u16() < 500, "{endpoint:?}: {} {text}", answer.status);
+        }
+        assert!(first.status.is_success() || second.status.is_success(), "{endpoint:?}");
+        world.mend().await;
+    }
+    world.app.settle().await;
+}
+
 /// The right that an endpoint asks for.
 fn needs(endpoint: &Endpoint) -> Option<Right> {
     let path = endpoint.path.strip_prefix("/platform/v1").expect("a path of this API");
@@ -258,6 +334,7 @@ fn needs(endpoint: &Endpoint) -> Option<Right> {
         (_, _, Some(below)) if below.starts_with("/keys") || below.starts_with("/signing-key") => Right::Keys,
         (_, _, Some(below)) if below.starts_with("/users") => Right::Users,
         (_, _, Some("/balance" | "/top-ups" | "/transfers" | "/rates.csv")) => Right::Money,
+        (_, _, Some(below)) if below.starts_with("/alerts") => Right::Money,
         (_, _, Some(below)) if below.starts_with("/webhooks") => Right::Webhooks,
         (_, _, Some("/limits")) => Right::Limits,
         _ => panic!("{endpoint:?}: which right? Add it to `needs` in tests/suite/platform_matrix.rs."),
@@ -268,7 +345,9 @@ fn needs(endpoint: &Endpoint) -> Option<Right> {
 fn is_above(endpoint: &Endpoint) -> bool {
     let path = endpoint.path.strip_prefix("/platform/v1").expect("a path of this API");
     let above = [Some(Right::Accounts), Some(Right::Money), Some(Right::Limits)];
-    endpoint.method != "GET" && above.contains(&needs(endpoint)) && path.starts_with("/accounts")
+    // What an account wants to be told of is its own affair.
+    let own = path.contains("/alerts");
+    endpoint.method != "GET" && !own && above.contains(&needs(endpoint)) && path.starts_with("/accounts")
 }
 
 /// What only the operator may do.
@@ -299,6 +378,10 @@ fn body(endpoint: &Endpoint, app: &TestApp) -> Value {
         ("POST", path) if path.ends_with("/webhooks/replay") => json!({"from": "2024-01-01T00:00:00Z"}),
         ("POST", path) if path.ends_with("/webhooks/test") => json!({"url": HOOK}),
         ("POST", path) if path.ends_with("/webhooks/verify") => json!({"url": HOOK}),
+        ("POST", path) if path.ends_with("/alerts") => {
+            json!({"kind": "balance", "below": "-7", "url": HOOK})
+        }
+        ("PATCH", path) if path.ends_with("/{alert}") => json!({"below": "-8"}),
         ("PATCH", path) if path.ends_with("/limits") => json!({"maxPrice": "10"}),
         ("PATCH", path) if path.ends_with("/balance") => json!({"dayCap": "1000.00"}),
         ("POST", path) if path.ends_with("/top-ups") || path.ends_with("/transfers") => {

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The price of a part to any number.
-async fn price(world: &Levels, account: AccountId, amount: i64) {
+pub async fn price(world: &Levels, account: AccountId, amount: i64) {
     let set = rate::Set { account, prefix: String::new(), amount: Amount(amount), currency: None };
     world.app.store.write(set, rate::set).await.unwrap();
     world.app.notice_changes().await;
 }
 
-async fn send(world: &Levels, recipients: i64) -> u16 {
+pub async fn send(world: &Levels, recipients: i64) -> u16 {
     let to: Vec<i64> = (0..recipients).map(|number| 31_612_345_000 + number).collect();
     let body = json!({"originator": "Bakery", "recipients": to, "body": "Hello"});
     world.app.request("POST", "/messages").key(live(&world.child)).json(&body).send().await.status.as_u16()
@@ -28,7 +28,7 @@ async fn view(world: &Levels) -> Value {
     world.get(&world.of_child("/balance"), &world.partner_key).await.expect(200)
 }
 
-async fn top_up(world: &Levels, account: AccountId, amount: &str) {
+pub async fn top_up(world: &Levels, account: AccountId, amount: &str) {
     let target = format!("/accounts/{account}/top-ups");
     world.post(&target, &world.operator, json!({"amount": amount})).await.expect(201);
 }

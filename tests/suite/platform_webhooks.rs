@@ -15,7 +15,7 @@ async fn test(world: &Levels, url: &str) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-fn received(customer: &Customer, call: &Call, at: i64) -> Value {
+pub fn received(customer: &Customer, call: &Call, at: i64) -> Value {
     json!({
         "url": customer.url(&call.target),
         "token": call.header("messagebird-signature-jwt").unwrap(),

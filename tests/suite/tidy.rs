@@ -10,7 +10,7 @@ use std::process::Command;
 const LINES_MAX: usize = 800;
 
 /// Tables whose keys begin with the root account.
-const TENANT_TABLES: [&str; 43] = [
+const TENANT_TABLES: [&str; 46] = [
     "contact",
     "contact_word",
     "contact_group",
@@ -54,6 +54,9 @@ const TENANT_TABLES: [&str; 43] = [
     "country_count",
     "carried",
     "departed",
+    "alert",
+    "crossing",
+    "recovery_code",
 ];
 
 /// The vendors' words, in lower case. They stay in `wire`.

@@ -780,7 +780,9 @@ async fn pairs_that_work_for_everybody_do_so_as_well() {
 
 async fn all(app: &TestApp, pairs: &[(Act, Act)], at_once: usize) {
     let both_ways = pairs.iter().flat_map(|&(a, b)| if a == b { vec![(a, b)] } else { vec![(a, b), (b, a)] });
-    stream::iter(both_ways).for_each_concurrent(at_once, async |pair| serially(app, pair).await).await;
+    stream::iter(both_ways)
+        .for_each_concurrent(at_once, async |pair| Box::pin(serially(app, pair)).await)
+        .await;
     while app.store.bulk((), group::sweep).await.expect("the sweep works") {}
     books::check(&app.store).await;
 }

@@ -69,7 +69,7 @@ pub(crate) fn render_token(refusal: &Refusal, request_id: &str) -> Response<Body
         Refusal::Core(Error::Unavailable(_) | Error::Internal(_)) => {
             ("temporarily_unavailable", "Try again later.")
         }
-        Refusal::Core(Error::NotFound(_) | Error::Balance)
+        Refusal::Core(Error::NotFound(_) | Error::Balance | Error::Cap(_))
         | Refusal::Elements(_)
         | Refusal::NoSuchPath
         | Refusal::MethodNotAllowed { .. }
@@ -108,6 +108,9 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
             (StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded".to_owned())
         }
         Refusal::Core(Error::Balance) => (StatusCode::PAYMENT_REQUIRED, "Not enough balance".to_owned()),
+        Refusal::Core(Error::Cap(reached)) => {
+            (StatusCode::PAYMENT_REQUIRED, format!("Not enough balance ({reached})"))
+        }
         Refusal::Core(Error::Unavailable(_)) => {
             header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
             (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable, try again later".to_owned())

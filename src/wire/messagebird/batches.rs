@@ -7,7 +7,7 @@ use crate::core::message::{self, Plan};
 use crate::core::{Code, Error, Violation, rehearse};
 use crate::wire::Shared;
 use crate::wire::attributes::Attributes;
-use crate::wire::caller::Caller;
+use crate::wire::caller::{Caller, KeyBounds};
 use crate::wire::idempotency::Once;
 use crate::wire::origin::Origin;
 use crate::wire::refusal::Refusal;
@@ -34,6 +34,7 @@ struct BatchRequest {
 async fn plans(
     state: &Shared,
     caller: Caller,
+    bounds: &KeyBounds,
     elements: Vec<Option<Attributes>>,
 ) -> Result<Vec<Plan>, Refusal> {
     let terms = state.terms.of(&state.store, caller.scope.account).await?;
@@ -42,7 +43,10 @@ async fn plans(
     for (at, element) in elements.iter().enumerate() {
         let planned = match element {
             Some(attributes) => match messages::read(attributes, &messages::reading(state, &terms)) {
-                Ok(draft) => message::plan(&state.store, &terms, draft, room).await.map_err(Refusal::from),
+                Ok(draft) => message::plan(&state.store, &terms, draft, room)
+                    .await
+                    .and_then(|plan| plan.within(bounds.get()))
+                    .map_err(Refusal::from),
                 Err(refusal) => Err(refusal),
             },
             None => Err(Violation::new("", Code::Invalid).into()),
@@ -70,6 +74,7 @@ async fn plans(
 async fn create(
     State(state): State<Shared>,
     caller: Caller,
+    bounds: KeyBounds,
     origin: Origin,
     once: Once,
     attributes: Attributes,
@@ -81,7 +86,7 @@ async fn create(
     if elements.len() > MESSAGES_MAX {
         return Err(Violation::new("messages", Code::TooMany(MESSAGES_MAX)).into());
     }
-    let plans = plans(&state, caller, elements).await?;
+    let plans = plans(&state, caller, &bounds, elements).await?;
     let networks = state.terms.networks(&state.store).await?;
     // A bare array, as the documentation describes it.
     let body = move |messages: Vec<message::Message>| -> Vec<MessageBody> {

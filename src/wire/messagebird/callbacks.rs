@@ -3,7 +3,7 @@
 use super::messages::{coding_word, mccmnc, outcome};
 use super::signature;
 use crate::core::Timestamp;
-use crate::core::callback::{Dialect, Due, Kind, Signing};
+use crate::core::callback::{Due, Kind, Signing};
 use crate::core::message::Message;
 use crate::core::money::Amount;
 use crate::core::network::Networks;
@@ -16,7 +16,12 @@ use std::fmt::Write as _;
 type Pairs<'a> = Vec<(&'a str, String)>;
 
 /// The request that a callback is told by. `None` for a URL that cannot be called.
-fn render(due: &Due, message: &Message, networks: &Networks, zone: &str) -> Option<Rendered> {
+pub(in crate::wire) fn render(
+    due: &Due,
+    message: &Message,
+    networks: &Networks,
+    zone: &str,
+) -> Option<Rendered> {
     let called = |pairs: &Pairs<'_>| {
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
         signature::canonical(&due.url, &pairs)
@@ -31,7 +36,7 @@ fn render(due: &Due, message: &Message, networks: &Networks, zone: &str) -> Opti
         }
         Kind::InboundJson => ("application/json".to_owned(), inbound().json()),
         // Carries its own body.
-        Kind::Event => return None,
+        Kind::Event | Kind::Alert => return None,
     };
     Some(Rendered { url: called(&Vec::new())?, body: Some(body) })
 }
@@ -176,13 +181,10 @@ fn thread(parties: &[&str]) -> String {
 }
 
 /// The headers of spec 01, on the URL as it is called.
-fn sign(signing: &Signing<'_>) -> Vec<(&'static str, String)> {
+pub(in crate::wire) fn sign(signing: &Signing<'_>) -> Vec<(&'static str, String)> {
     let Signing { key, legacy, url, body, now, chance } = *signing;
     signature::Signer::new(key, legacy).headers(url, body, now.0.div_euclid(1_000_000), chance)
 }
-
-/// How callbacks look here; `serve` hands it to what sends, since `run` does not see `wire`.
-pub const DIALECT: Dialect = Dialect { render, sign };
 
 /// `0.061`, `0.000`: at least three decimals, and as many as there are.
 fn three_decimals(amount: Amount) -> String {

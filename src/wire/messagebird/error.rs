@@ -103,6 +103,9 @@ fn array(refusal: &Refusal, request_id: &str) -> Rendered {
                 .with(RETRY_AFTER, retry_after(*wait))
         }
         Refusal::Core(Error::Balance) => Rendered::one(UNPROCESSABLE, 25, "Not enough balance"),
+        Refusal::Core(Error::Cap(reached)) => {
+            Rendered::one(UNPROCESSABLE, 25, format!("Not enough balance ({reached})"))
+        }
         Refusal::Core(Error::Unavailable(_)) => {
             let second = HeaderValue::from_static("1");
             Rendered::one(StatusCode::SERVICE_UNAVAILABLE, 100, "Service unavailable, try again later")
@@ -200,6 +203,7 @@ pub(crate) fn render_partner(refusal: &Refusal, request_id: &str) -> Response<Bo
             Error::Held(_)
             | Error::Limited { .. }
             | Error::Balance
+            | Error::Cap(_)
             | Error::Unavailable(_)
             | Error::Internal(_),
         )

@@ -16,7 +16,7 @@ use crate::core::terms::Terms;
 use crate::core::{Code, Error, Listing, Noun, Page, Timestamp, binary, country, partner, rehearse};
 use crate::wire::Shared;
 use crate::wire::attributes::{Attributes, Query, Reader, at_most, filled, integer};
-use crate::wire::caller::Caller;
+use crate::wire::caller::{Caller, KeyBounds};
 use crate::wire::idempotency::Once;
 use crate::wire::origin::Origin;
 use crate::wire::refusal::Refusal;
@@ -413,6 +413,7 @@ pub(super) fn reading<'a>(state: &'a Shared, terms: &'a Terms) -> Reading<'a> {
 async fn create(
     State(state): State<Shared>,
     caller: Caller,
+    bounds: KeyBounds,
     origin: Origin,
     once: Once,
     attributes: Attributes,
@@ -421,6 +422,7 @@ async fn create(
     let draft = read(&attributes, &reading(&state, &terms))?;
     let networks = state.terms.networks(&state.store).await?;
     let plan = message::plan(&state.store, &terms, draft, state.options.recipients_max).await?;
+    let plan = plan.within(bounds.get())?;
     if caller.is_test {
         let made = rehearse(&state.store, plan.free(), message::accept).await?;
         return Ok(super::Created(MessageBody::new(made, &origin, &networks)).into_response());

@@ -21,8 +21,8 @@ pub(crate) struct ErrorBody {
 #[serde(rename_all = "camelCase")]
 struct Fault {
     /// For programs: `unauthenticated`, `forbidden`, `held_by_operator`, `account_suspended`, `not_found`,
-    /// `no_such_path`, `method_not_allowed`, `invalid`, `malformed`, `too_large`, `timeout`, `not_enough_balance`, `rate_limited`,
-    /// `unavailable` or `internal`.
+    /// `no_such_path`, `method_not_allowed`, `invalid`, `malformed`, `too_large`, `timeout`, `not_enough_balance`,
+    /// `cap_reached`, `rate_limited`, `unavailable` or `internal`.
     code: &'static str,
     /// For people.
     message: String,
@@ -114,6 +114,9 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response<Body> {
         Refusal::Core(Error::Balance) => {
             let message = "the balance with its credit limit does not cover it";
             (StatusCode::UNPROCESSABLE_ENTITY, "not_enough_balance", message.to_owned())
+        }
+        Refusal::Core(Error::Cap(reached)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "cap_reached", reached.to_string())
         }
         Refusal::Core(Error::Unavailable(_)) => {
             header = Some((RETRY_AFTER, HeaderValue::from_static("1")));

@@ -1,6 +1,7 @@
 //! Keys and signing keys of an account: made, brought along, narrowed, replaced with time for both, made void.
 
 use super::fields::{Fields, plain};
+use super::limits::{Given, given};
 use super::page::{List, Page, PageParams};
 use super::who::Who;
 use super::{moment, nothing};
@@ -45,7 +46,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 struct KeyBody {
     /// A UUID.
     id: String,
-    /// What it opens: `live` and `test` the vendors' APIs for the account, `partner` the partner API, `platform` this one.
+    /// What it opens: `live` and `test` the vendors' APIs for the account, `partner` the partner API, `platform` this one,
+    /// `channel` the messages of one channel.
     mode: &'static str,
     name: String,
     /// What it may do; `admin` is everything.
@@ -55,6 +57,15 @@ struct KeyBody {
     /// Requests a second, if it has a limit of its own.
     #[schema(required = true)]
     requests_per_second: Option<i64>,
+    /// Its other limits; null where there is none.
+    #[schema(required = true)]
+    messages_per_second: Option<i64>,
+    #[schema(required = true)]
+    max_price: Option<String>,
+    #[schema(required = true)]
+    allowed_countries: Option<Vec<String>>,
+    #[schema(required = true)]
+    recipients_per_country_and_day: Option<i64>,
     #[schema(format = DateTime)]
     created_at: String,
     /// When it was last used, to the minute.
@@ -77,6 +88,10 @@ impl From<Held> for KeyBody {
             scopes: held.rights.words(),
             allowed_networks: held.networks.iter().map(IpNet::to_string).collect(),
             requests_per_second: held.requests,
+            messages_per_second: held.limits.messages,
+            max_price: held.limits.price.map(|price| price.to_string()),
+            allowed_countries: held.limits.countries,
+            recipients_per_country_and_day: held.limits.per_country,
             created_at: moment(held.created),
             last_used_at: held.used.map(moment),
             expires_at: held.expires.map(moment),
@@ -132,6 +147,18 @@ struct CreateKeyRequest {
     allowed_networks: Option<Vec<String>>,
     #[schema(minimum = 1, maximum = 10_000)]
     requests_per_second: Option<i64>,
+    /// On top of the account's own limits, on all servers together, as its successors share it: 429 beyond.
+    #[schema(minimum = 1, maximum = 100_000)]
+    messages_per_second: Option<i64>,
+    /// Of one part; 422 beyond.
+    #[schema(pattern = r"^\d{1,12}(\.\d{1,6})?$")]
+    max_price: Option<String>,
+    /// Two letters each; 422 elsewhere.
+    #[schema(max_items = 300)]
+    allowed_countries: Option<Vec<String>>,
+    /// In any one country in a day of UTC; 422 beyond.
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    recipients_per_country_and_day: Option<i64>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
@@ -177,6 +204,18 @@ struct UpdateKeyRequest {
     allowed_networks: Option<Vec<String>>,
     #[schema(minimum = 1, maximum = 10_000)]
     requests_per_second: Option<i64>,
+    /// On top of the account's own limits, on all servers together, as its successors share it: 429 beyond.
+    #[schema(minimum = 1, maximum = 100_000)]
+    messages_per_second: Option<i64>,
+    /// Of one part; 422 beyond.
+    #[schema(pattern = r"^\d{1,12}(\.\d{1,6})?$")]
+    max_price: Option<String>,
+    /// Two letters each; 422 elsewhere.
+    #[schema(max_items = 300)]
+    allowed_countries: Option<Vec<String>>,
+    /// In any one country in a day of UTC; 422 beyond.
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    recipients_per_country_and_day: Option<i64>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
@@ -209,7 +248,24 @@ fn patch(state: &Shared, fields: &mut Fields) -> Patch {
     let requests = fields.clearable_integer("requestsPerSecond", 1, REQUESTS_MAX);
     let expires = fields
         .clearable("expiresAt", |text| Timestamp::parse(text).filter(|at| *at > now).ok_or(Code::Invalid));
-    Patch { name, rights, networks, expires, requests }
+    let Given { messages, price, countries, per_country } = given(fields);
+    Patch {
+        name,
+        rights,
+        networks,
+        expires,
+        requests,
+        messages,
+        price,
+        countries,
+        per_country,
+        ..Patch::default()
+    }
+}
+
+/// The countries of a key, as the audit log has them.
+fn countries(held: &Held) -> String {
+    held.limits.countries.as_ref().map(|all| all.join(" ")).unwrap_or_default()
 }
 
 fn key_id(text: &str) -> Result<KeyId, Refusal> {
@@ -334,6 +390,7 @@ async fn update(
     let patch = patch(&state, &mut fields);
     fields.finish()?;
     let loosens = patch.networks.is_some() || patch.expires.is_some() || patch.requests.is_some();
+    let loosens = loosens || patch.limits_sending();
     if id == who.key && loosens {
         // What a key may not do it does not allow itself.
         return Err(Error::Forbidden.into());
@@ -351,6 +408,13 @@ async fn update(
             .with_given("allowedNetworks", networks.map(|all| all.collect::<Vec<_>>().join(" ")))
             .with_given("expiresAt", patch.expires.map(|at| at.map(moment).unwrap_or_default()))
             .with_given("requestsPerSecond", patch.requests.map(Option::unwrap_or_default))
+            .with_given("messagesPerSecond", patch.messages.map(Option::unwrap_or_default))
+            .with_given(
+                "maxPrice",
+                patch.price.map(|price| price.map(|it| it.to_string()).unwrap_or_default()),
+            )
+            .with_given("allowedCountries", patch.countries.as_ref().map(|_| countries(held)))
+            .with_given("recipientsPerCountryAndDay", patch.per_country.map(Option::unwrap_or_default))
     };
     let unit = audited(who.actor, api_key::update, about);
     let held = state.store.write((account, id, patch), unit).await?;

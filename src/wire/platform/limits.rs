@@ -110,6 +110,28 @@ fn country(text: &str) -> Result<String, Code> {
     if fits { Ok(text.to_ascii_uppercase()) } else { Err(Code::Invalid) }
 }
 
+/// What is said about sending: not given, null, or a value.
+#[expect(clippy::option_option, reason = "not given, null, and a value are three things")]
+pub(super) struct Given {
+    pub messages: Option<Option<i64>>,
+    pub price: Option<Option<Amount>>,
+    pub countries: Option<Option<Vec<String>>>,
+    pub per_country: Option<Option<i64>>,
+}
+
+/// Reads what is said about sending, of an account or of a key.
+pub(super) fn given(fields: &mut Fields) -> Given {
+    Given {
+        messages: fields.clearable_integer("messagesPerSecond", 1, PER_SECOND_MAX),
+        price: fields.clearable("maxPrice", |text| {
+            Amount::parse(text)
+                .and_then(|price| if price < Amount::ZERO { Err(Code::Invalid) } else { Ok(price) })
+        }),
+        countries: fields.clearable_list("allowedCountries", COUNTRIES_MAX, country),
+        per_country: fields.clearable_integer("recipientsPerCountryAndDay", 0, RECIPIENTS_MAX),
+    }
+}
+
 /// Set the limits
 ///
 /// Of an account below the caller's own, in force on every server within a second. What the operator has limited a partner
@@ -125,13 +147,7 @@ async fn set(
 ) -> Result<Json<LimitsBody>, Refusal> {
     let scope = who.above(&state, &account, Right::Limits).await?.account.scope();
     let requests = fields.clearable_integer("requestsPerSecond", 1, PER_SECOND_MAX);
-    let messages = fields.clearable_integer("messagesPerSecond", 1, PER_SECOND_MAX);
-    let price = fields.clearable("maxPrice", |text| {
-        Amount::parse(text)
-            .and_then(|price| if price < Amount::ZERO { Err(Code::Invalid) } else { Ok(price) })
-    });
-    let countries = fields.clearable_list("allowedCountries", COUNTRIES_MAX, country);
-    let per_country = fields.clearable_integer("recipientsPerCountryAndDay", 0, RECIPIENTS_MAX);
+    let Given { messages, price, countries, per_country } = given(&mut fields);
     fields.finish()?;
     let patch = Patch { requests, messages, price, countries, per_country };
     let about = |(scope, ..): &(Scope, Level, Patch), (after, _): &(Limits, Ceiling)| {

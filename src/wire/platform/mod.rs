@@ -5,6 +5,7 @@
 //! reach is not found. Every change writes a line of the audit log in its own unit.
 
 mod accounts;
+pub(super) mod alerts;
 mod audit_log;
 pub(super) mod error;
 mod fields;
@@ -55,6 +56,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .merge(rates::routes())
         .merge(statements::routes())
         .merge(limits::routes())
+        .merge(alerts::routes())
         .merge(webhooks::routes())
         .merge(audit_log::routes());
     OpenApiRouter::new().nest(BASE, all)

@@ -34,6 +34,8 @@ use utoipa_axum::routes;
 
 /// Longest password that is looked at.
 const PASSWORD_MAX: usize = 256;
+/// Longest code that is looked at, with what people type between its characters.
+const CODE_MAX: usize = 32;
 /// Who issues codes, as an app shows it.
 const ISSUER: &str = "Rookery";
 
@@ -47,8 +49,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(sessions, end_all))
         .routes(routes!(end))
         .routes(routes!(password))
-        .routes(routes!(enrol, give_up))
+        .routes(routes!(factor, enrol, give_up))
         .routes(routes!(confirm))
+        .routes(routes!(renew_codes))
 }
 
 /// Who signs in.
@@ -63,8 +66,8 @@ struct SignInRequest {
     /// For people of a child account: its partner's number or handle.
     #[schema(max_length = 64)]
     partner: Option<String>,
-    /// Six digits, if the second factor is on.
-    #[schema(max_length = 16)]
+    /// If the second factor is on: six digits, or one of the recovery codes.
+    #[schema(max_length = 32)]
     code: Option<String>,
 }
 
@@ -81,6 +84,10 @@ struct NewSession {
     user: String,
     role: &'static str,
     scopes: Vec<&'static str>,
+    /// If one was used up: how many are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
+    recovery_codes_left: Option<i64>,
 }
 
 /// Sign in
@@ -100,7 +107,7 @@ async fn sign_in(
     let password = fields.text("password", |text| plain(text, PASSWORD_MAX));
     let password = fields.required("password", password).unwrap_or_default();
     let partner = fields.text("partner", |text| plain(text, 64));
-    let code = fields.text("code", |text| plain(text, 16));
+    let code = fields.text("code", |text| plain(text, CODE_MAX));
     fields.finish()?;
     let tried = attempt(&state, from, &email)?;
     let found = find(&state, email, partner).await?;
@@ -128,13 +135,17 @@ async fn sign_in(
     };
     let unit = async move |tx: &mut Tx, asked: &Asked| {
         let begun = session::begin(tx, asked).await?;
-        if let Ok(Begun { key, .. }) = &begun {
+        if let Ok(Begun { key, codes_left, .. }) = &begun {
             record(tx, &actor, &Act::on(account, "session.begin").object(key.id.hyphenated())).await?;
+            if let Some(left) = codes_left {
+                record(tx, &actor, &Act::on(account, "totp.recovery-code").object(user).with("left", left))
+                    .await?;
+            }
         }
         Ok::<_, Error>(begun)
     };
     let begun = state.store.write(asked, unit).await?;
-    let Begun { key, ends, role } = match begun {
+    let Begun { key, ends, role, codes_left } = match begun {
         Ok(begun) => begun,
         // A wrong code is a try like a wrong password; who is only asked for one has the right password.
         Err(proof) => {
@@ -153,6 +164,7 @@ async fn sign_in(
         user: user.to_string(),
         role: role.name(),
         scopes: Rights::of_role(role).words(),
+        recovery_codes_left: codes_left,
     };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -176,7 +188,7 @@ fn unproved(proof: Proof) -> Refusal {
     match proof {
         Proof::Missing => Violation::new("code", Code::Required).into(),
         Proof::Locked(wait) => Error::Limited { retry_after: wait }.into(),
-        Proof::Good | Proof::Wrong => Error::Unauthenticated.into(),
+        Proof::Good | Proof::Recovered | Proof::Wrong => Error::Unauthenticated.into(),
     }
 }
 
@@ -321,8 +333,8 @@ struct Seed {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `confirm` reads")]
 struct CodeRequest {
-    /// Six digits.
-    #[schema(max_length = 16)]
+    /// Six digits; where the second factor is on already, a recovery code will do.
+    #[schema(max_length = 32)]
     code: String,
 }
 
@@ -349,39 +361,86 @@ async fn enrol(
     once.create(&state, (Of { scope, person }, state.vault.clone()), unit, body).await
 }
 
-async fn prove(
+/// Codes that open once each in place of the second factor's, shown this once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RecoveryCodes {
+    recovery_codes: Vec<String>,
+}
+
+/// A second factor.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Factor {
+    /// Whether signing in asks for a code.
+    confirmed: bool,
+    recovery_codes_left: i64,
+}
+
+/// View the second factor
+///
+/// Whether one is on, and how many recovery codes are left.
+#[utoipa::path(get, path = "/me/totp", tag = "Access", responses((status = 200, body = Factor)))]
+async fn factor(State(state): State<Shared>, who: Who) -> Result<Json<Factor>, Refusal> {
+    let (scope, person) = myself(&who)?;
+    let (confirmed, left) = state.store.read(Of { scope, person }, second_factor::state).await?;
+    Ok(Json(Factor { confirmed, recovery_codes_left: left }))
+}
+
+/// Proves the second factor by a code and notes what was done by it. A wrong code is counted, so its unit does not fail.
+async fn prove<O: Send + 'static>(
     state: &Shared,
     who: Who,
     mut fields: Fields,
     action: &'static str,
-    unit: impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c Try) -> crate::core::Result<Proof> + Send + 'static,
-) -> Result<Response, Refusal> {
+    unit: impl for<'t, 'c> AsyncFn(&'t mut Tx, &'c Try) -> crate::core::Result<Result<O, Proof>> + Send + 'static,
+) -> Result<O, Refusal> {
     let (scope, person) = myself(&who)?;
-    let code = fields.text("code", |text| plain(text, 16));
+    let code = fields.text("code", |text| plain(text, CODE_MAX));
     let code = fields.required("code", code);
     fields.finish()?;
     let tried = Try { of: Of { scope, person }, code, vault: state.vault.clone() };
     let noted = async move |tx: &mut Tx, tried: &Try| {
-        let proof = unit(tx, tried).await?;
-        if proof == Proof::Good {
+        let done = unit(tx, tried).await?;
+        if done.is_ok() {
             record(tx, &who.actor, &Act::on(scope.account, action).object(person)).await?;
         }
-        Ok::<_, Error>(proof)
+        Ok::<_, Error>(done)
     };
     match state.store.write(tried, noted).await? {
-        Proof::Good => Ok(nothing()),
-        Proof::Wrong => Err(Violation::new("code", Code::Invalid).into()),
-        other => Err(unproved(other)),
+        Ok(done) => Ok(done),
+        Err(Proof::Wrong) => Err(Violation::new("code", Code::Invalid).into()),
+        Err(other) => Err(unproved(other)),
     }
 }
 
 /// Confirm the second factor
 ///
-/// By a first code: from now on signing in asks for one.
+/// By a first code: from now on signing in asks for one. Answers the recovery codes, which are shown this once.
 #[utoipa::path(post, path = "/me/totp/confirm", tag = "Access", request_body = CodeRequest,
-    responses((status = 204)))]
-async fn confirm(State(state): State<Shared>, who: Who, fields: Fields) -> Result<Response, Refusal> {
-    prove(&state, who, fields, "totp.confirm", second_factor::confirm).await
+    responses((status = 200, body = RecoveryCodes)))]
+async fn confirm(
+    State(state): State<Shared>,
+    who: Who,
+    fields: Fields,
+) -> Result<Json<RecoveryCodes>, Refusal> {
+    let recovery_codes = prove(&state, who, fields, "totp.confirm", second_factor::confirm).await?;
+    Ok(Json(RecoveryCodes { recovery_codes }))
+}
+
+/// Make new recovery codes
+///
+/// Proved by a code once more. They are shown this once; the old ones open nothing any more.
+#[utoipa::path(post, path = "/me/totp/recovery-codes", tag = "Access", request_body = CodeRequest,
+    responses((status = 200, body = RecoveryCodes)))]
+async fn renew_codes(
+    State(state): State<Shared>,
+    who: Who,
+    fields: Fields,
+) -> Result<Json<RecoveryCodes>, Refusal> {
+    let recovery_codes =
+        prove(&state, who, fields, "totp.recovery-codes", second_factor::renew_codes).await?;
+    Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
 /// Give the second factor up
@@ -390,5 +449,6 @@ async fn confirm(State(state): State<Shared>, who: Who, fields: Fields) -> Resul
 #[utoipa::path(delete, path = "/me/totp", tag = "Access", request_body = CodeRequest,
     responses((status = 204)))]
 async fn give_up(State(state): State<Shared>, who: Who, fields: Fields) -> Result<Response, Refusal> {
-    prove(&state, who, fields, "totp.remove", second_factor::give_up).await
+    prove(&state, who, fields, "totp.remove", second_factor::give_up).await?;
+    Ok(nothing())
 }

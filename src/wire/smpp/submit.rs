@@ -11,6 +11,7 @@ use crate::core::smpp_part::{self, Arrived, Completion, Series};
 use crate::core::smpp_user::User;
 use crate::core::terms::Terms;
 use crate::core::{Code, Error, Timestamp, Violation, binary, rehearse};
+use crate::wire::tell_refused;
 use ::smpp::concatenation::{self, Part};
 use ::smpp::encoding::{Coding as DataCoding, Content, DefaultAlphabet, message_class};
 use ::smpp::moment::Moment;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 
 /// The balance does not cover it: of the range that is left to carriers (SMPP 3.4 section 5.1.3).
 pub const NO_BALANCE: Status = Status(0x0400);
+/// A spending cap leaves too little until its day or month ends: again one of our own, since clients repeat at once what is
+/// answered with `ESME_RTHROTTLED` or `ESME_RMSGQFUL`.
+pub const CAP_REACHED: Status = Status(0x0401);
 /// The `data_coding` is not offered. SMPP 5.0 gave it this number, and clients know it.
 const INVALID_DATA_CODING: Status = Status(0x0104);
 /// Messages are not replaced (`replace_if_present_flag`).
@@ -63,7 +67,10 @@ pub(super) async fn accept(submission: Submission) -> Result<String, Status> {
         } else {
             server.store.write(plan, message::accept).await
         };
-        made.map_err(|error| status(&error))?.id
+        match made {
+            Ok(made) => made.id,
+            Err(error) => return Err(refused(&server, &user, &error).await),
+        }
     };
     if !user.is_test {
         server.wake.parts();
@@ -277,13 +284,23 @@ async fn in_parts(
             others: there.iter().map(|waiting| waiting.id).collect(),
             plan: plan(server, terms, draft).await?,
         };
-        let made: Option<Message> =
-            server.store.write(completion, smpp_part::complete).await.map_err(failed)?;
-        if let Some(made) = made {
-            return Ok(made.id);
+        let made: crate::core::Result<Option<Message>> =
+            server.store.write(completion, smpp_part::complete).await;
+        match made {
+            Ok(Some(made)) => return Ok(made.id),
+            Ok(None) => {}
+            Err(error) => return Err(refused(server, user, &error).await),
         }
     }
     Err(Status::SYSTEM_ERROR)
+}
+
+/// What a client is told whose message was not accepted. Others may be told of the cap that refused it.
+async fn refused(server: &Server, user: &User, error: &Error) -> Status {
+    if let Error::Cap(reached) = error {
+        tell_refused(&server.store, &server.wake, user.scope, *reached).await;
+    }
+    status(error)
 }
 
 /// What a client is told of an error.
@@ -295,6 +312,7 @@ fn status(error: &Error) -> Status {
             _ => Status::SUBMIT_FAILED,
         },
         Error::Balance => NO_BALANCE,
+        Error::Cap(_) => CAP_REACHED,
         Error::Limited { .. } => Status::THROTTLED,
         Error::Unavailable(_) => Status::SYSTEM_ERROR,
         Error::Internal(what) => {

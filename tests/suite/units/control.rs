@@ -146,7 +146,7 @@ pub(super) async fn arrange(tx: &mut Tx, (scope, vault): &(Scope, Vault)) -> Res
             let seed = totp_rs::Secret::try_from_base32(&seed).expect("base 32");
             code = Builder::new().with_secret(seed).build().expect("a seed").generate(seconds).to_string();
             let tried = Try { of, code: Some(code.clone()), vault: vault.clone() };
-            second_factor::confirm(tx, &tried).await?;
+            second_factor::confirm(tx, &tried).await?.expect("a first code");
             // The code counts once more.
             tx.put(sql!("UPDATE second_factor SET step = 0 WHERE root = $1"), &[&scope.root]).await?;
         }

@@ -13,7 +13,7 @@ use crate::core::transport::SIMULATED;
 use crate::core::usage::Category;
 use crate::core::{Error, media, template};
 use crate::wire::Shared;
-use crate::wire::caller::ChannelCaller;
+use crate::wire::caller::{ChannelCaller, KeyBounds};
 use crate::wire::idempotency::Once;
 use crate::wire::refusal::Refusal;
 use axum::extract::State;
@@ -70,7 +70,12 @@ enum Asked {
 }
 
 /// Checks a message; what is wrong is said in the network's form.
-async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Result<Asked, Refusal> {
+async fn asked(
+    state: &Shared,
+    caller: &ChannelCaller,
+    bounds: &KeyBounds,
+    fields: &Fields,
+) -> Result<Asked, Refusal> {
     let text = |name: &str| fields.any(name).and_then(Value::as_str);
     if text("messaging_product").is_some_and(|product| product != "whatsapp") {
         return Ok(Asked::Answer(wrong("messaging_product must be whatsapp")));
@@ -145,6 +150,8 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         body["context"] = context.clone();
     }
     name_theirs(state, caller, &mut body).await?;
+    let terms = state.terms.of(&state.store, caller.scope.account).await?;
+    let takes = chat::within(&terms, bounds.get(), to, quote)?;
     let new = New {
         scope: caller.scope,
         channel: caller.channel.clone(),
@@ -153,6 +160,7 @@ async fn asked(state: &Shared, caller: &ChannelCaller, fields: &Fields) -> Resul
         category,
         content: body.to_string(),
         quote,
+        takes,
     };
     Ok(Asked::Send(Box::new(new), input))
 }
@@ -220,10 +228,11 @@ async fn read(state: &Shared, caller: &ChannelCaller, message: &str) -> Result<A
 async fn send(
     State(state): State<Shared>,
     caller: ChannelCaller,
+    bounds: KeyBounds,
     once: Once,
     fields: Fields,
 ) -> Result<Response, Refusal> {
-    let (new, input) = match asked(&state, &caller, &fields).await? {
+    let (new, input) = match asked(&state, &caller, &bounds, &fields).await? {
         Asked::Send(new, input) => (new, input),
         Asked::Answer(answered) => {
             let unit = async |_: &mut store::Tx, (): &()| Ok(());
