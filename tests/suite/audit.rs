@@ -57,6 +57,7 @@ const COMMANDS: &[(&str, Result<&str, &str>)] = &[
     ("user list", Err("looks")),
     ("user password", Ok("user.password")),
     ("user remove", Ok("user.remove")),
+    ("user reset-totp", Ok("user.totp-remove")),
     ("platform-secret rotate", Ok("platform-secret.rotate")),
     ("credit", Ok("money.top-up")),
     ("rate set", Ok("rates.set")),
@@ -100,7 +101,7 @@ const COMMANDS: &[(&str, Result<&str, &str>)] = &[
 ];
 
 /// Those that need more than a command to have something to do; their actions are looked for in the source.
-const UNTRIED: [&str; 3] = ["webhook.replay", "webhook.replay-many", "webhook.resume"];
+const UNTRIED: [&str; 4] = ["webhook.replay", "webhook.replay-many", "webhook.resume", "user.totp-remove"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -126,7 +127,7 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 
 /// The text of a function of a source, from its name to its end.
 fn function<'a>(source: &'a str, name: &str) -> Option<&'a str> {
-    let at = source.find(&format!("fn {name}("))?;
+    let at = source.find(&format!("fn {name}(")).or_else(|| source.find(&format!("fn {name}<")))?;
     source[at..].split("\n}\n").next()
 }
 
@@ -135,7 +136,7 @@ fn tells(source: &str, body: &str, depth: usize) -> bool {
     if body.contains("audited(") || body.contains("record(tx, ") {
         return true;
     }
-    let names = source.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
+    let names = source.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
     let called = names.filter(|name| !name.is_empty() && body.contains(&format!("{name}(")));
     depth > 0
         && called.into_iter().any(|name| {
@@ -190,7 +191,7 @@ fn actions() -> BTreeSet<String> {
             !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
         };
         text.split_once('.')
-            .is_some_and(|(noun, verb)| word(noun) && word(verb) && !["csv", "id"].contains(&verb))
+            .is_some_and(|(noun, verb)| word(noun) && word(verb) && !["csv", "id", "crossed"].contains(&verb))
     };
     texts.filter(is_action).map(str::to_owned).collect()
 }
