@@ -126,6 +126,9 @@ async fn an_account_is_shown_and_set() {
         "name",
         "email",
         "status",
+        "suspendedBy",
+        "closesDatetime",
+        "closedBy",
         "currency",
         "payment",
         "balance",
@@ -147,7 +150,8 @@ async fn an_account_is_shown_and_set() {
     assert_eq!(names(&shown), [&common[..], &partners[..]].concat());
     let created = shown["createdDatetime"].clone();
     let expected = json!({
-        "id": partner["id"], "name": "Acme", "email": "", "status": "active", "currency": "EUR", "payment": "prepaid",
+        "id": partner["id"], "name": "Acme", "email": "", "status": "active", "suspendedBy": null,
+        "closesDatetime": null, "closedBy": null, "currency": "EUR", "payment": "prepaid",
         "balance": "0.00", "held": "0.00", "creditLimit": "0.00", "invoiceAggregation": true,
         "originator": null, "reportUrl": null, "inboundUrl": null, "timeZone": "UTC", "legacySignature": true,
         "retentionDays": null, "inboundForm": "get", "stopWords": null, "startWords": null,
