@@ -62,8 +62,6 @@ CREATE TABLE message (
 CREATE INDEX message_by_originator ON message (root, account, originator, id);
 CREATE INDEX message_hidden ON message (created) WHERE hidden;
 
--- In the order of time over all accounts of a family: with the account before the message, every message of a batch would
--- touch a page of its own.
 CREATE TABLE recipient (
     root BIGINT NOT NULL,
     account BIGINT NOT NULL,
@@ -75,7 +73,7 @@ CREATE TABLE recipient (
     changed BIGINT NOT NULL,
     price BIGINT NOT NULL,
     open BIGINT NOT NULL,
-    PRIMARY KEY (root, message, msisdn)
+    PRIMARY KEY (root, account, message, msisdn)
 ) CLUSTERED;
 CREATE INDEX recipient_by_msisdn ON recipient (root, account, msisdn, message);
 
@@ -140,7 +138,8 @@ CREATE TABLE callback (
 );
 CREATE INDEX callback_due ON callback (lane, due, id) WHERE open;
 CREATE INDEX callback_done ON callback (due) WHERE NOT open;
--- In the order of time as well.
+-- In the order of time over all accounts of a family: with the account before the message, every message of a batch would
+-- touch a page of its own.
 CREATE INDEX callback_of_message ON callback (root, message, msisdn);
 
 -- Global: which process works on a lane, and until when if it says nothing more.

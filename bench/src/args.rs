@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,7 +19,7 @@ pub(crate) enum Command {
     Contacts(Contacts),
     /// Messages: accepted, carried by the simulated carrier and reported to a webhook, on each engine.
     Messages(Messages),
-    /// Gateways side by side: Rookery, Kannel and, if it runs, Jasmin, each from HTTP over SMPP to the receipt's callback.
+    /// Gateways side by side: Rookery and Kannel, each from HTTP over SMPP to the callback about the receipt.
     Gateways(Gateways),
     /// Serves a fixed JSON answer until standard input ends (started by the other commands).
     #[command(hide = true)]
@@ -112,7 +111,7 @@ pub(crate) struct Gateways {
     /// The server binary to measure (a release build).
     #[arg(long, value_name = "PATH")]
     pub(crate) rookery: PathBuf,
-    /// Child accounts of Rookery that send, in turns; the others have no accounts.
+    /// Child accounts of Rookery that send, in turns; Kannel has no accounts.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) accounts: u32,
     /// Keep-alive connections, one request in flight on each.
@@ -124,13 +123,6 @@ pub(crate) struct Gateways {
     /// How long messages are sent each time.
     #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// The HTTP API of a Jasmin that runs, with the user in the variables `JASMIN_USER` and `JASMIN_PASSWORD`,
-    /// bound to --jasmin-smsc.
-    #[arg(long, value_name = "ADDRESS", requires = "jasmin_smsc")]
-    pub(crate) jasmin: Option<SocketAddr>,
-    /// Where the SMSC for Jasmin listens.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) jasmin_smsc: Option<SocketAddr>,
     /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,

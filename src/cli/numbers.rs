@@ -270,7 +270,8 @@ async fn add(installation: &Installation, msisdn: Msisdn, word: Option<String>, 
 }
 
 fn number_act(account: AccountId, action: &'static str, (msisdn, word): (Msisdn, &Option<String>)) -> Act {
-    Act::on(account, action).object(msisdn).with_given("keyword", word.as_ref())
+    // Among the details, where an erasure looks: it may be a person's own.
+    Act::on(account, action).with("number", msisdn).with_given("keyword", word.as_ref())
 }
 
 async fn remove(installation: &Installation, msisdn: Msisdn, word: Option<String>) -> Outcome {

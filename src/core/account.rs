@@ -3,6 +3,7 @@
 //! Three levels: operator, partner, child. A partner is its own root, a child's root is its partner; there is no deeper
 //! level. An account acts only if itself and its partner are active. Deleting makes the keys void and keeps the books.
 
+use super::error::Hold;
 use super::key::{self, NewKey, Role};
 use super::ledger;
 use super::money::Currency;
@@ -380,6 +381,8 @@ pub async fn delete_child(tx: &mut Tx, of: &ChildOf) -> Result<()> {
     // Nobody begins its end from now on, which would no longer be for its partner to change.
     lock(tx, &of.child).await?;
     child(tx, of).await?;
+    let held: Option<Level> = tx.one(sql!("SELECT held_by FROM account WHERE id = $1"), &[&of.child]).await?;
+    suspension::may_undo(Level::Partner, held, Hold::Suspended)?;
     delete(tx, &of.child).await
 }
 

@@ -3,7 +3,7 @@
 
 use super::account::{self, AccountId};
 use super::change::{self, Kind};
-use super::key::{self, KeyId, NAME_MAX, NewKey, Role, networks};
+use super::key::{self, KeyId, NAME_MAX, NewKey, Principal, Role, networks};
 use super::limits::{self, BoundsId, Limits};
 use super::money::Amount;
 use super::rights::Rights;
@@ -18,6 +18,53 @@ pub const NETWORKS_MAX: usize = 50;
 pub const OVERLAP_MAX: i64 = 30 * 86_400;
 /// Keys of one account, those that have ended included.
 const KEYS_MAX: i64 = 1_000;
+
+/// What whoever asks has itself, and so may hand out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// What it may do.
+    pub rights: Rights,
+    /// From where it opens; empty for everywhere.
+    pub networks: Vec<IpNet>,
+    /// When its key ends by itself. A person's session is no bound.
+    pub expires: Option<Timestamp>,
+}
+
+impl Own {
+    /// Of whoever a key lets in.
+    pub fn of(principal: &Principal) -> Own {
+        Own {
+            rights: principal.rights,
+            networks: principal.networks.clone(),
+            expires: principal.expires.filter(|_| principal.role != Role::SignIn),
+        }
+    }
+
+    fn ends(&self, ends: Option<Timestamp>) -> Option<Timestamp> {
+        self.expires.map_or(ends, |own| Some(ends.map_or(own, |ends| ends.min(own))))
+    }
+
+    fn has(&self, networks: &[IpNet]) -> bool {
+        let is_within = |network: &IpNet| self.networks.iter().any(|own| own.contains(network));
+        self.networks.is_empty() || (!networks.is_empty() && networks.iter().all(is_within))
+    }
+
+    /// Bounds what is said about a key, which `is_new` or not: it ends no later than its maker's, and opens from nowhere
+    /// else.
+    pub fn bound(&self, patch: &mut Patch, is_new: bool) -> Result<()> {
+        if is_new || patch.expires.is_some() {
+            patch.expires = Some(self.ends(patch.expires.flatten()));
+        }
+        if is_new && patch.networks.is_none() {
+            patch.networks = Some(self.networks.clone());
+        }
+        if patch.networks.as_ref().is_none_or(|networks| self.has(networks)) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
+    }
+}
 
 /// A key, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,11 +290,15 @@ async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Res
 
 /// Changes what is said about a key that works.
 pub async fn update(tx: &mut Tx, (account, id, patch): &(AccountId, KeyId, Patch)) -> Result<Held> {
+    // Its limits may be shared with another key.
+    if *account != AccountId(0) {
+        super::account::lock(tx, account).await?;
+    }
     apply(tx, *account, *id, patch).await
 }
 
 /// Asks for a successor.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rotation {
     /// Whose key.
     pub account: AccountId,
@@ -255,14 +306,14 @@ pub struct Rotation {
     pub id: KeyId,
     /// For how many seconds the old one still opens; 0 makes it void now.
     pub overlap: i64,
-    /// What whoever asks may hand out.
-    pub rights: Rights,
+    /// What whoever asks has.
+    pub own: Own,
 }
 
-/// Makes another key that opens the same, and has the old one end after a time. Whoever has fewer rights than the key may
-/// not have its successor.
+/// Makes another key that opens the same, and has the old one end after a time. Whoever has less than the key may not have
+/// its successor, which ends no later than the key of whoever asks.
 pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
-    let Rotation { account, id, overlap, rights } = *asked;
+    let Rotation { account, id, overlap, ref own } = *asked;
     // Before its keys, as everybody does; the operator's are no account's.
     if account != AccountId(0) {
         super::account::lock(tx, &account).await?;
@@ -276,14 +327,14 @@ pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
         .await?
         .filter(|held: &Held| held.expires.is_none_or(|ends| ends > now))
         .ok_or(Error::NotFound(Noun::Key))?;
-    if !rights.covers(old.rights) {
+    if !own.rights.covers(old.rights) || !own.has(&old.networks) {
         return Err(Error::Forbidden);
     }
     let patch = Patch {
         name: Some(old.name.clone()),
         rights: Some(old.rights),
         networks: Some(old.networks.clone()),
-        expires: Some(old.expires),
+        expires: Some(own.ends(old.expires)),
         requests: Some(old.requests),
         bounds: old.bounds,
         ..Patch::default()
@@ -308,12 +359,19 @@ pub async fn revoke(tx: &mut Tx, (account, id, rights): &(AccountId, KeyId, Righ
     key::revoke(tx, id).await
 }
 
-/// Gives the keys of an account that was just made no more than whoever made it has.
-pub async fn narrow(tx: &mut Tx, (account, rights): &(AccountId, Rights)) -> Result<()> {
-    if rights.covers(Rights::ALL) {
+/// Bounds the keys of an account that was just made by what its maker has.
+pub async fn narrow(tx: &mut Tx, (account, own): &(AccountId, Own)) -> Result<()> {
+    let networks = own.networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",");
+    let networks = Some(networks).filter(|networks| !networks.is_empty());
+    if own.rights.covers(Rights::ALL) && networks.is_none() && own.expires.is_none() {
         return Ok(());
     }
-    tx.put(sql!("UPDATE access_key SET rights = $2 WHERE account = $1"), &[account, rights]).await?;
+    let rights = Some(own.rights).filter(|rights| !rights.covers(Rights::ALL));
+    tx.put(
+        sql!("UPDATE access_key SET rights = $2, networks = $3, expires = $4 WHERE account = $1"),
+        &[account, &rights, &networks, &own.expires],
+    )
+    .await?;
     Ok(())
 }
 

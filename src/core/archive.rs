@@ -256,13 +256,24 @@ pub async fn remove_hidden(tx: &mut Tx, (): &()) -> Result<bool> {
             .exec(
                 sql!(
                     "DELETE FROM callback WHERE root = $1 AND account = $2 AND id IN (
-                         SELECT id FROM callback WHERE root = $1 AND account = $2 AND message = $3 LIMIT $4)"
+                         SELECT id FROM callback WHERE root = $1 AND account = $2 AND message = $3 AND NOT open
+                         LIMIT $4)"
                 ),
                 &[root, account, id, &count(ROWS_MAX)],
             )
             .await?;
         if told >= ROWS_MAX.try_into().unwrap_or(u64::MAX) {
             return Ok(true);
+        }
+        // One that is sent again at this moment.
+        let open: Option<i64> = tx
+            .maybe(
+                sql!("SELECT CAST(1 AS BIGINT) FROM callback WHERE root = $1 AND account = $2 AND message = $3 LIMIT 1"),
+                &[root, account, id],
+            )
+            .await?;
+        if open.is_some() {
+            continue;
         }
         let gone = tx
             .exec(

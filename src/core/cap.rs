@@ -72,17 +72,28 @@ impl FromRow for Spending {
     }
 }
 
-/// When the day and the month end in which a moment lies, by a zone's clock; UTC's if the zone is not known.
-fn ends(now: Timestamp, zone: &str) -> (Timestamp, Timestamp) {
+/// When the day and the month end in which a moment lies, by a zone's clock; UTC's if the zone is not known. `before` is
+/// when those before them ended.
+fn ends(now: Timestamp, before: (Timestamp, Timestamp), zone: &str) -> (Timestamp, Timestamp) {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-    let end = |months: bool| {
-        let date = jiff::Timestamp::from_microsecond(now.0).ok()?.to_zoned(zone.clone()).date();
+    let end = |months: bool, not_before: i64| {
+        let now = now.0.max(not_before);
+        let date = jiff::Timestamp::from_microsecond(now).ok()?.to_zoned(zone.clone()).date();
         let next =
             if months { date.first_of_month().checked_add(1.month()) } else { date.tomorrow() }.ok()?;
         Some(Timestamp(next.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond()))
     };
-    (end(false).unwrap_or(now), end(true).unwrap_or(now))
+    let (day, month) = before;
+    (
+        end(false, day.0.saturating_add(SHORTEST_DAY_US)).unwrap_or(now),
+        end(true, month.0.saturating_add(SHORTEST_MONTH_US)).unwrap_or(now),
+    )
 }
+
+/// A day is at least so long, whatever becomes of the account's zone: by changing that, a cap could be spent every hour.
+const SHORTEST_DAY_US: i64 = 20 * 3_600 * 1_000_000;
+/// The same of a month.
+const SHORTEST_MONTH_US: i64 = 27 * 86_400 * 1_000_000;
 
 const COLUMNS: &str = "day_cap, month_cap, day_spent, month_spent, day_ends, month_ends";
 
@@ -95,7 +106,8 @@ pub async fn of(rx: &mut Rx, scope: &Scope) -> Result<Spending> {
             &[&scope.root, &scope.account],
         )
         .await?;
-    let (day_ends, month_ends) = ends(now, &terms::messaging(rx, scope).await?.time_zone);
+    let zone = terms::messaging(rx, scope).await?.time_zone;
+    let (day_ends, month_ends) = ends(now, (spending.day_ends, spending.month_ends), &zone);
     if spending.day_ends <= now {
         (spending.day_spent, spending.day_ends) = (Amount::ZERO, day_ends);
     }
@@ -153,11 +165,11 @@ pub(super) async fn roll(tx: &mut Tx, scope: Scope, currency: Currency) -> Resul
             &[&scope.root, &scope.account, &currency],
         )
         .await?;
-    let Some((_, _, alerts)) = until.filter(|(day, month, _)| *day <= now || *month <= now) else {
+    let Some((day, month, alerts)) = until.filter(|(day, month, _)| *day <= now || *month <= now) else {
         return Ok(());
     };
     let zone = terms::messaging(tx, &scope).await?.time_zone;
-    let (day_ends, month_ends) = ends(now, &zone);
+    let (day_ends, month_ends) = ends(now, (day, month), &zone);
     tx.put(
         sql!(
             "UPDATE balance SET
@@ -220,7 +232,24 @@ mod tests {
             ("2024-03-31T05:00:00Z", "Europe/Amsterdam", "2024-03-31T22:00:00Z", "2024-03-31T22:00:00Z"),
             ("2024-03-05T08:15:30Z", "Nowhere/Town", "2024-03-06T00:00:00Z", "2024-04-01T00:00:00Z"),
         ] {
-            assert_eq!(ends(at(now), zone), (at(day), at(month)), "{now} {zone}");
+            let never = (Timestamp(0), Timestamp(0));
+            assert_eq!(ends(at(now), never, zone), (at(day), at(month)), "{now} {zone}");
+        }
+    }
+
+    #[test]
+    fn another_zone_makes_no_short_days_or_months() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let before = (at("2024-03-31T22:00:00Z"), at("2024-03-31T22:00:00Z"));
+        for (now, zone, day, month) in [
+            // The zone that it was, on the day after summer begins.
+            ("2024-03-31T22:00:01Z", "Europe/Amsterdam", "2024-04-01T22:00:00Z", "2024-04-30T22:00:00Z"),
+            // Midnight is two hours later there, and the month as well.
+            ("2024-03-31T22:00:01Z", "UTC", "2024-04-02T00:00:00Z", "2024-05-01T00:00:00Z"),
+            // What had not been spent for long begins by the new clock.
+            ("2024-06-10T12:00:00Z", "UTC", "2024-06-11T00:00:00Z", "2024-07-01T00:00:00Z"),
+        ] {
+            assert_eq!(ends(at(now), before, zone), (at(day), at(month)), "{now} {zone}");
         }
     }
 }

@@ -3,11 +3,13 @@
 //! What the operator sets is the limit in force and the ceiling at once, whatever a partner had set; what a partner sets is
 //! judged against the ceiling, on the account's locked row, so that the later of two who do it at once sees the other.
 
-use super::account;
+use super::account::{self, Setting};
 use super::cap::Caps;
 use super::limits::{self, Limits};
 use super::money::Amount;
+use super::reach::{self, Sight};
 use super::suspension::Level;
+use super::terms::MessagingSetting;
 use super::{Code, Error, Result, Scope, Violation};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -156,6 +158,17 @@ pub async fn cap(tx: &mut Tx, (scope, by, caps): &(Scope, Level, Caps)) -> Resul
             ("monthCap", fits(caps.month, ceiling.month_cap)),
         ]),
     }
+}
+
+/// Refuses a partner another time zone for a child whose caps the operator has set: days begin by it.
+pub async fn leaves_days(tx: &mut Tx, sight: &Sight, settings: &[Setting]) -> Result<()> {
+    let is_zone = |setting: &Setting| matches!(setting, Setting::Messaging(MessagingSetting::TimeZone(_)));
+    if sight.level() == Level::Operator || !settings.iter().any(is_zone) {
+        return Ok(());
+    }
+    let scope = reach::lock(tx, sight).await?.account.scope();
+    let Ceiling { day_cap, month_cap, .. } = of(tx, &scope).await?;
+    judged(&[("timeZone", day_cap.is_none() && month_cap.is_none())])
 }
 
 #[cfg(test)]

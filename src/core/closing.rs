@@ -30,6 +30,8 @@ pub async fn close(tx: &mut Tx, asked: &Close) -> Result<View> {
     let Close { sight, days } = asked;
     let mut view = reach::lock(tx, sight).await?;
     suspension::may_undo(sight.level(), view.closed_by, Hold::Closing)?;
+    // Its end would end the operator's hold for good.
+    suspension::may_undo(sight.level(), view.held_by, Hold::Suspended)?;
     if *days == 0 {
         account::delete(tx, &sight.at).await?;
         view.account.status = Status::Deleted;
@@ -68,14 +70,16 @@ pub async fn reopen(tx: &mut Tx, sight: &Sight) -> Result<View> {
     reach::find(tx, sight).await
 }
 
-/// Deletes one account whose time is over; answers whether there may be more.
+/// Deletes one account whose time is over; answers whether there may be more. What a partner wants to end stays as long as
+/// the operator holds it.
 pub async fn finish(tx: &mut Tx, (): &()) -> Result<bool> {
     let now: Timestamp = tx.now();
     let over: Option<AccountId> = tx
         .maybe(
             sql!(
-                "SELECT id FROM account WHERE closes IS NOT NULL AND closes <= $1 ORDER BY closes LIMIT 1
-                 FOR UPDATE"
+                "SELECT id FROM account WHERE closes IS NOT NULL AND closes <= $1
+                 AND NOT (COALESCE(held_by, '') = 'operator' AND COALESCE(closed_by, '') = 'partner')
+                 ORDER BY closes LIMIT 1 FOR UPDATE"
             ),
             &[&now],
         )

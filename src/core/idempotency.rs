@@ -108,12 +108,16 @@ pub async fn keep(tx: &mut Tx, claim: &Claim, vault: &Vault, answer: &Answer) ->
     Ok(kept == 1)
 }
 
-/// Forgets what was answered to the requests of one moment, by which something was made that is to be forgotten.
+/// Forgets what was answered to the requests of one moment, by which something was made that is to be forgotten. That they
+/// were done is still known: a repetition is refused as another request would be, and nothing is paid or sent twice.
 pub(super) async fn forget_of(tx: &mut Tx, scope: &Scope, made: Timestamp) -> Result<u64> {
     Ok(tx
         .exec(
-            sql!("DELETE FROM idempotency WHERE root = $1 AND account = $2 AND expires = $3"),
-            &[&scope.root, &scope.account, &made.0.saturating_add(KEPT_US)],
+            sql!(
+                "UPDATE idempotency SET fingerprint = $4, answer = $5
+                 WHERE root = $1 AND account = $2 AND expires = $3 AND fingerprint <> $4"
+            ),
+            &[&scope.root, &scope.account, &made.0.saturating_add(KEPT_US), &[0_u8; 32], &Vec::<u8>::new()],
         )
         .await?)
 }

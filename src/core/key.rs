@@ -250,7 +250,7 @@ pub async fn list(rx: &mut Rx, account: &AccountId) -> Result<Vec<Key>> {
         .all(
             sql!(
                 "SELECT id, role, name, created, revoked FROM access_key
-                 WHERE account = $1 AND role NOT IN ('session', 'onboarding', 'sign-in') ORDER BY id"
+                 WHERE account = $1 AND role NOT IN ('session', 'viewing', 'onboarding', 'sign-in') ORDER BY id"
             ),
             &[account],
         )
@@ -393,7 +393,7 @@ pub async fn forget(tx: &mut Tx, (): &()) -> Result<bool> {
             sql!(
                 "DELETE FROM access_key WHERE hash IN (
                      SELECT hash FROM access_key WHERE expires IS NOT NULL AND expires < $1
-                     AND role IN ('session', 'onboarding', 'sign-in') ORDER BY expires LIMIT $2)"
+                     AND role IN ('session', 'viewing', 'onboarding', 'sign-in') ORDER BY expires LIMIT $2)"
             ),
             &[&now, &FORGOTTEN_MAX],
         )

@@ -136,9 +136,9 @@ pub async fn take_second_factor(tx: &mut Tx, about: &About) -> Result<()> {
     person::sign_out(tx, &(about.scope, about.id)).await
 }
 
-/// That somebody with this password may come in now: the first thing of every unit that lets somebody in, which so locks
-/// in the same order as those above.
-pub(super) async fn may_come_in(tx: &mut Tx, person: &Person) -> Result<()> {
+/// Somebody with this password who may come in now, as it is now: the first thing of every unit that lets somebody in, which
+/// so locks in the same order as those above.
+pub(super) async fn may_come_in(tx: &mut Tx, person: &Person) -> Result<Person> {
     let not_found = |error| match error {
         Error::NotFound(Noun::Account | Noun::Person) => Error::Unauthenticated,
         other => other,
@@ -149,5 +149,5 @@ pub(super) async fn may_come_in(tx: &mut Tx, person: &Person) -> Result<()> {
         account::Status::Deleted => return Err(Error::Unauthenticated),
     }
     let now = person::lock(tx, &(person.scope, person.id)).await.map_err(not_found)?;
-    if now.password == person.password { Ok(()) } else { Err(Error::Unauthenticated) }
+    if now.password == person.password { Ok(now) } else { Err(Error::Unauthenticated) }
 }

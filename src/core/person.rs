@@ -271,18 +271,21 @@ pub async fn remove(tx: &mut Tx, (scope, id): &(Scope, PersonId)) -> Result<()> 
 
 /// Removes all people of an account: part of deleting it, when all keys are void anyway. Their addresses are free again.
 pub(super) async fn remove_all(tx: &mut Tx, scope: Scope) -> Result<()> {
-    tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
-        .await?;
-    tx.put(
-        sql!("DELETE FROM recovery_code WHERE root = $1 AND account = $2"),
-        &[&scope.root, &scope.account],
-    )
-    .await?;
     tx.put(
         sql!("DELETE FROM second_factor WHERE root = $1 AND account = $2"),
         &[&scope.root, &scope.account],
     )
     .await?;
+    tx.put(
+        sql!(
+            "DELETE FROM recovery_code WHERE root = $1
+             AND person IN (SELECT id FROM person WHERE root = $1 AND account = $2)"
+        ),
+        &[&scope.root, &scope.account],
+    )
+    .await?;
+    tx.put(sql!("DELETE FROM person WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
+        .await?;
     Ok(())
 }
 
@@ -307,12 +310,14 @@ pub struct SignIn {
 /// Stores a token, if the password that was proved is still the person's.
 pub async fn sign_in(tx: &mut Tx, asked: &SignIn) -> Result<NewKey> {
     let Person { id, scope, .. } = &asked.person;
-    people::may_come_in(tx, &asked.person).await?;
+    let now = people::may_come_in(tx, &asked.person).await?;
     // Where nobody asks for a second factor, whoever has one does not come in by the password alone.
     if second_factor::is_on(tx, scope, *id).await? {
         return Err(Error::Forbidden);
     }
-    issue(tx, asked).await
+    // By the role of now: another one may have been given since the password was looked at.
+    let opens = if asked.opens == Opens::Onboarding { asked.opens } else { now.role.opens() };
+    issue(tx, &SignIn { opens, ..asked.clone() }).await
 }
 
 /// Stores a token of somebody who has proved to be who it is.

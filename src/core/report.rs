@@ -495,11 +495,12 @@ impl Detail {
     }
 }
 
+/// Messages first: a family's recipients of a stretch of time are many more than one account's messages.
 const DETAILS: &str =
     "SELECT m.id, m.created, m.direction, m.kind, m.originator, m.reference, m.parts, r.msisdn, r.status, \
     r.price, r.carrier, r.network
-    FROM message m JOIN recipient r ON r.root = m.root AND r.account = m.account AND r.message = m.id
-    WHERE m.root = $1 AND m.account = $2 AND m.id >= $3 AND m.id < $4 AND (m.id > $3 OR r.msisdn > $5)";
+    FROM message m CROSS JOIN recipient r
+    WHERE r.root = m.root AND r.account = m.account AND r.message = m.id AND m.root = $1 AND m.account = $2 AND m.id >= $3 AND m.id < $4 AND (m.id > $3 OR r.msisdn > $5)";
 const PAGED: &str = " ORDER BY m.id, r.msisdn LIMIT $6";
 
 /// Some recipients of somebody's messages, after one.

@@ -179,7 +179,13 @@ pub async fn confirm(tx: &mut Tx, tried: &Try) -> Result<std::result::Result<Vec
 
 /// Makes new recovery codes for somebody who proves the second factor once more; the old ones open nothing any more.
 pub async fn renew_codes(tx: &mut Tx, tried: &Try) -> Result<std::result::Result<Vec<String>, Proof>> {
-    if !is_on(tx, &tried.of.scope, tried.of.person).await? {
+    let on: Option<i64> = tx
+        .maybe(
+            sql!("SELECT CAST(1 AS BIGINT) FROM second_factor WHERE root = $1 AND person = $2 AND confirmed FOR UPDATE"),
+            &[&tried.of.scope.root, &tried.of.person],
+        )
+        .await?;
+    if on.is_none() {
         return Err(Error::NotFound(Noun::SecondFactor));
     }
     let proof = prove(tx, tried, true).await?;

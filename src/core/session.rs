@@ -140,6 +140,19 @@ pub async fn end_others(tx: &mut Tx, (scope, person, keep): &(Scope, PersonId, O
     change::raise(tx, Kind::Access).await
 }
 
+/// Has somebody choose another password, whose old one was proved to be `person`'s: if it is still that, and if the session
+/// that asks is still good. Another one that was set meanwhile stays.
+pub async fn change_password(tx: &mut Tx, (person, password, key): &(Person, String, KeyId)) -> Result<()> {
+    people::may_come_in(tx, person).await?;
+    let live: Option<KeyId> = tx
+        .maybe(sql!("SELECT id FROM access_key WHERE id = $1 AND revoked IS NULL FOR UPDATE"), &[key])
+        .await?;
+    if live.is_none() {
+        return Err(Error::Unauthenticated);
+    }
+    set_password(tx, &(person.scope, person.id, password.clone(), Some(*key))).await
+}
+
 /// Gives a person another password; all its sessions and tokens end but the one that it asks with.
 pub async fn set_password(
     tx: &mut Tx,

@@ -7,9 +7,9 @@ use super::State;
 use super::limit::{Bucket, Rate};
 use super::refusal::Refusal;
 use crate::core::account::{AccountId, Status};
+use crate::core::api_key::Own;
 use crate::core::key::{Entry, Role};
 use crate::core::limits::Bounds;
-use crate::core::rights::Rights;
 use crate::core::{Error, Scope, Timestamp};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -56,14 +56,14 @@ pub struct Caller {
 }
 
 /// A caller whose account owns accounts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PartnerCaller {
     /// The partner's account.
     pub partner: AccountId,
     /// Whether what it creates is only answered.
     pub is_test: bool,
-    /// What its key may do: no more may a key that it makes.
-    pub rights: Rights,
+    /// What its key has: no more has a key that it makes.
+    pub own: Own,
 }
 
 /// A caller with a key of a channel.
@@ -321,7 +321,7 @@ impl<S: Sync> FromRequestParts<S> for PartnerCaller {
             return Err(Error::Forbidden.into());
         }
         let is_test = principal.role == Role::Test;
-        Ok(PartnerCaller { partner: principal.scope.account, is_test, rights: principal.rights })
+        Ok(PartnerCaller { partner: principal.scope.account, is_test, own: Own::of(principal) })
     }
 }
 

@@ -370,6 +370,10 @@ async fn a_suspended_child_is_seen_by_its_partner_and_cannot_act() {
     office.app.notice_changes().await;
     assert_eq!(office.status(key(&child, 0)).await, 401);
     assert_eq!(office.call("GET", &target(&child)).send().await.expect(200)["name"], "Corner Bakery");
+    let held = office.call("DELETE", &target(&child)).send().await;
+    let why = held.json()["detail"].clone();
+    assert_eq!((held.status.as_u16(), why), (403, json!("Request not allowed (suspended by the operator)")));
+    office.app.store.write(id, account::resume).await.unwrap();
     assert_eq!(office.call("DELETE", &target(&child)).send().await.expect(200), json!({}));
     office.app.settle().await;
 }

@@ -176,7 +176,9 @@ async fn a_suspension_is_in_force_everywhere_within_a_second_and_loses_nothing()
                 })
             })
             .collect();
-        hands.into_iter().for_each(|hand| hand.join().expect("a hand"));
+        for hand in hands {
+            hand.join().expect("a hand");
+        }
         turn(&mut family.client(1), "suspend");
         everywhere(401);
         turn(&mut family.client(2), "resume");

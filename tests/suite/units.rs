@@ -707,7 +707,7 @@ async fn all(app: &TestApp, pairs: &[(Act, Act)], at_once: usize) {
 }
 
 async fn serially(app: &TestApp, pair: (Act, Act)) {
-    let serial = serial(app, pair).await;
+    let serial = Box::pin(serial(app, pair)).await;
     let mut lead = 1;
     while is_postgres() {
         let Some(ending) = interleaved(app, pair, lead).await else { break };

@@ -1,6 +1,5 @@
 //! One gateway with its SMSC and the sink that its reports go to.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -8,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::WINDOW;
 use super::kannel::{self, Storage};
 use super::smsc::Smsc;
-use super::{WINDOW, jasmin};
 use crate::args;
 use crate::cpu;
 use crate::keeper::Keeper;
@@ -50,7 +49,7 @@ pub(crate) struct Run {
 
 impl<'k> Gateway<'k> {
     pub(crate) async fn rookery(options: &args::Gateways, keeper: &'k Keeper) -> anyhow::Result<Self> {
-        let smsc = Smsc::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let smsc = Smsc::start()?;
         let server = Server::new(keeper, &options.rookery, None)?;
         server.start().await?;
         let (address, window) = (smsc.address.to_string(), WINDOW.to_string());
@@ -80,7 +79,7 @@ impl<'k> Gateway<'k> {
     }
 
     pub(crate) async fn kannel(storage: Storage, keeper: &'k Keeper) -> anyhow::Result<Self> {
-        let smsc = Smsc::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let smsc = Smsc::start()?;
         let sink = Sink::start()?;
         let (address, processes) = kannel::start(keeper, storage, smsc.address).await?;
         let sender = Sender {
@@ -90,19 +89,6 @@ impl<'k> Gateway<'k> {
             next: Arc::new(AtomicU64::new(0)),
         };
         Self { name: storage.name(), keeper, sender, sink, smsc, processes, idle: 0, own: None }.at_rest()
-    }
-
-    pub(crate) fn jasmin(address: SocketAddr, smsc: SocketAddr, keeper: &'k Keeper) -> anyhow::Result<Self> {
-        let smsc = Smsc::start(smsc)?;
-        let sink = Sink::start()?;
-        let sender = Sender {
-            target: Target { address, authorization: None },
-            write: jasmin::requests(address, &sink.url)?,
-            accepts: 200,
-            next: Arc::new(AtomicU64::new(0)),
-        };
-        let processes = Vec::new();
-        Self { name: "Jasmin", keeper, sender, sink, smsc, processes, idle: 0, own: None }.at_rest()
     }
 
     fn at_rest(mut self) -> anyhow::Result<Self> {

@@ -92,7 +92,7 @@ pub(crate) fn requests(address: SocketAddr, report_url: &str) -> Arc<Write> {
 }
 
 /// As a value in a query.
-pub(crate) fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') {
             escaped.push(char::from(byte));

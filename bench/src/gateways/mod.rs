@@ -2,10 +2,10 @@
 //! one run, on the same cores, against the same SMSC and the same sink.
 //!
 //! What is compared is not the same work. Rookery answers when the message is on disk and charged, and calls twice for
-//! each message, signed; the others keep nothing on disk that a power cut would leave, charge nothing and call once.
+//! each message, signed; Kannel keeps nothing on disk that a power cut would leave, charges nothing and calls once.
+//! Jasmin is not here: version 0.11.1 as published loses every receipt, so that it has no rate end to end.
 
 mod gateway;
-mod jasmin;
 mod kannel;
 mod smsc;
 mod table;
@@ -76,11 +76,6 @@ async fn measure(options: &args::Gateways, keeper: &Keeper, progress: &Progress)
     let mut gateways = vec![Gateway::rookery(options, keeper).await?];
     for storage in [Storage::Memory, Storage::Spool] {
         gateways.push(Gateway::kannel(storage, keeper).await?);
-    }
-    if let Some((address, smsc)) = options.jasmin.zip(options.jasmin_smsc) {
-        gateways.push(Gateway::jasmin(address, smsc, keeper)?);
-        progress.show(0.0, "waiting for Jasmin to bind");
-        tokio::time::sleep(Duration::from_secs(15)).await;
     }
     let mut runs: Vec<Vec<Run>> = gateways.iter().map(|_| Vec::new()).collect();
     let all = float(u64::try_from(gateways.len())?) * f64::from(options.rounds);

@@ -24,7 +24,7 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
     machine(&report.machine, &["SQLite".to_owned()], out)?;
     writeln!(
         out,
-        "Rookery: {} accounts, every message on disk and charged before its 201, two signed callbacks a message. The others: \
+        "Rookery: {} accounts, every message on disk and charged before its 201, two signed callbacks a message. Kannel: \
          nothing synced, nothing charged, one callback.",
         report.accounts
     )?;
@@ -58,15 +58,15 @@ fn one(gateway: &Measured, out: &mut String) -> std::fmt::Result {
     line("to delivered", &run.journey.delivered)?;
     let mib = run.memory.map(|bytes| format!("{:.1}", float(bytes) / 1024.0 / 1024.0));
     let rates: Vec<String> = rates.iter().map(|rate| thousands(*rate)).collect();
-    let spent = match run.journey.cpu_us_per_message {
-        0.0 => "processor time and memory not known".to_owned(),
-        us => format!("{us:.0} us of a processor a message; {} MiB idle, {} MiB after", mib[0], mib[1]),
-    };
     writeln!(
         out,
-        "    {} messages, the last report {:.0} ms after the last accept; {spent}; rounds end to end: {}",
+        "    {} messages, the last report {:.0} ms after the last accept; {:.0} us of a processor a message; {} MiB idle, {} MiB \
+         after; rounds end to end: {}",
         thousands(float(run.journey.messages)),
         run.journey.drained_ms,
+        run.journey.cpu_us_per_message,
+        mib[0],
+        mib[1],
         rates.join(", ")
     )
 }

@@ -261,6 +261,12 @@ impl<T: Clone> Session<T> {
         Ok(())
     }
 
+    /// Nothing is taken in just now, so that the other side's silence says nothing about it.
+    pub fn deaf(&mut self, now: i64) {
+        self.heard = self.heard.max(now);
+        self.enquiries = 0;
+    }
+
     /// As SMSC: takes the bind of [`Event::BindRequested`], under our name of at most 15 characters. False if none waits.
     pub fn accept_bind(&mut self, system_id: &str, now: i64) -> bool {
         let State::Asked { sequence, kind } = self.state else { return false };

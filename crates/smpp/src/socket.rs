@@ -22,8 +22,8 @@ pub struct Socket<S> {
     buffer: Vec<u8>,
     /// Encrypted octets may wait inside of the stream.
     is_unflushed: bool,
-    /// When the other side last took something, or there was nothing for it to take.
-    took_at: Instant,
+    /// Since when something waits that the other side is to take.
+    waits_since: Option<Instant>,
     patience: Duration,
 }
 
@@ -37,26 +37,32 @@ impl<S: AsyncRead + AsyncWrite> Socket<S> {
     /// other side takes nothing for so long of what it is to read.
     pub fn new(stream: S, octets: usize, patience: Duration) -> Socket<S> {
         let (reader, writer) = tokio::io::split(stream);
-        let (buffer, took_at) = (vec![0; octets], Instant::now());
-        Socket { reader, writer, buffer, is_unflushed: false, took_at, patience }
+        Socket { reader, writer, buffer: vec![0; octets], is_unflushed: false, waits_since: None, patience }
     }
 
     /// Waits until octets have come or gone, or the session's deadline is there; without `reads` nothing is taken in. May be
     /// given up at any time. Then ask the session what has happened.
     pub async fn turn<T: Clone>(&mut self, session: &mut Session<T>, reads: bool, now: impl Fn() -> i64) {
-        let has_output = !session.output().is_empty();
-        if !has_output && !self.is_unflushed {
-            self.took_at = Instant::now();
+        let waits = !session.output().is_empty() || self.is_unflushed;
+        let now_at = Instant::now();
+        let since = if waits { *self.waits_since.get_or_insert(now_at) } else { now_at };
+        if !waits {
+            self.waits_since = None;
         }
+        // What is inside of the stream goes first: only what has left it was taken.
+        let octets = if self.is_unflushed { &[] } else { session.output() };
         let rest = session.deadline().map_or(i64::MAX, |at| at.saturating_sub(now()).max(0));
         // What has come is taken in before it is asked what is late.
         tokio::select! {
             biased;
-            written = write(&mut self.writer, session.output()), if has_output || self.is_unflushed => match written {
-                Ok(count) if count > 0 || !has_output => {
+            written = write(&mut self.writer, octets), if waits => match written {
+                Ok(0) if self.is_unflushed => {
+                    self.is_unflushed = false;
+                    self.waits_since = None;
+                }
+                Ok(count) if count > 0 => {
                     session.written(count);
-                    self.is_unflushed = has_output;
-                    self.took_at = Instant::now();
+                    self.is_unflushed = true;
                 }
                 Ok(_) | Err(_) => session.closed(),
             },
@@ -65,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite> Socket<S> {
                 Ok(count) => session.received(self.buffer.get(..count).unwrap_or_default(), now()),
             },
             () = sleep(Duration::from_micros(rest.unsigned_abs()).min(LONGEST)) => session.tick(now()),
-            () = sleep_until(self.took_at + self.patience), if has_output => session.closed(),
+            () = sleep_until(since + self.patience), if waits => session.closed(),
         }
     }
 

@@ -38,6 +38,11 @@ impl Sql {
         self.first_word().eq_ignore_ascii_case("SELECT")
     }
 
+    /// Whether it changes rows and answers them.
+    pub(crate) fn returns(&self) -> bool {
+        matches!(self.first_word(), "INSERT" | "UPDATE" | "DELETE") && self.pg.contains("RETURNING")
+    }
+
     pub(crate) fn first_word(&self) -> &'static str {
         let text = self.pg.trim_start();
         text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or(text)

@@ -72,11 +72,13 @@ impl Rx {
         params: &[&dyn Param],
     ) -> Result<Vec<T>, Error> {
         self.fit(sql, params)?;
-        self.wrote |= !sql.reads();
         let rows = match &mut self.link {
             Link::Lite(conn) => conn.rows(sql, params),
             Link::Pg(conn) => conn.rows(sql, params).await,
         };
+        // As with `exec`: what should return the rows that it changes and returns none leaves nothing to undo.
+        let is_nothing = sql.returns() && matches!(&rows, Ok(rows) if rows.is_empty());
+        self.wrote |= !sql.reads() && !is_nothing;
         self.note(rows)
     }
 

@@ -7,6 +7,7 @@ use crate::core::part::{PartId, Shift};
 use crate::core::query::{self, Question};
 use crate::core::receipt::{self, Receipt};
 use smpp::session::QueryAnswer;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,16 @@ pub const MOST_ASKED: usize = 10;
 /// Between two looks for parts that are to be asked about.
 const LOOKS_US: i64 = 1_000_000;
 
+/// A question that was sent.
+pub(super) struct Asked {
+    /// Under which the part's receipts come.
+    pub(super) reference: String,
+    /// The carrier's own name for it.
+    pub(super) name: String,
+    /// The link that it left over.
+    pub(super) link: usize,
+}
+
 /// The part of a desk that asks.
 pub(super) struct Asking {
     carrier: Arc<str>,
@@ -24,8 +35,8 @@ pub(super) struct Asking {
     after_us: Option<i64>,
     /// Noted in the tables as asked, and not sent yet.
     waiting: VecDeque<Question>,
-    /// Sent: under which reference the part's receipts come, and over which link.
-    asked: HashMap<PartId, (String, usize)>,
+    /// Sent, and not answered.
+    asked: HashMap<PartId, Asked>,
     /// What was said, to be recorded.
     pub(super) learned: Vec<Receipt>,
     /// When the next look is due.
@@ -70,13 +81,22 @@ impl Asking {
 
     /// The next question, which leaves over a link.
     pub(super) fn next(&mut self, link: usize) -> Option<Question> {
-        let question = self.waiting.pop_front()?;
-        self.asked.insert(question.part, (question.reference.clone(), link));
-        Some(question)
+        loop {
+            let question = self.waiting.pop_front()?;
+            // One that is not answered yet: its row says when it is asked again.
+            if let Entry::Vacant(place) = self.asked.entry(question.part) {
+                place.insert(Asked {
+                    reference: question.reference.clone(),
+                    name: question.name.clone(),
+                    link,
+                });
+                return Some(question);
+            }
+        }
     }
 
-    /// Which link a question had left over that is answered now, and under which reference the part's receipts come.
-    pub(super) fn answered(&mut self, part: PartId, answer: &QueryAnswer) -> Option<(String, usize)> {
+    /// The question that is answered now.
+    pub(super) fn answered(&mut self, part: PartId, answer: &QueryAnswer) -> Option<Asked> {
         match answer {
             QueryAnswer::Refused { status } if !self.is_refused => {
                 self.is_refused = true;

@@ -25,8 +25,8 @@ use crate::core::{Result, Timestamp};
 use ::smpp::receipt::normalise;
 use ::smpp::session::{Answer, BindKind, Handle, QueryAnswer};
 use ::smpp::short_message::ShortMessage;
-use asking::Asking;
 pub use asking::MOST_ASKED;
+use asking::{Asked, Asking};
 pub use link::{Command, Conversation, Ears, Note, Way};
 use rustls::ClientConfig;
 use std::collections::{HashMap, VecDeque};
@@ -392,13 +392,17 @@ impl Desk {
 
     /// A question is answered, or will not be. What is not final is asked again when its time has come.
     fn told(&mut self, id: PartId, answer: &QueryAnswer, now: i64) {
-        let Some((reference, number)) = self.asking.answered(id, answer) else { return };
-        if let Some(line) = self.lines.get_mut(number) {
+        let Some(Asked { reference, name, link }) = self.asking.answered(id, answer) else { return };
+        if let Some(line) = self.lines.get_mut(link) {
             line.unanswered = line.unanswered.saturating_sub(1);
         }
         match answer {
             QueryAnswer::Known(queried) => {
-                let outcome = words::known(queried);
+                // An answer about another message says nothing about this one.
+                let form = self.way.settings.answer_ids;
+                let is_meant =
+                    queried.id.is_empty() || normalise(&queried.id, form) == normalise(&name, form);
+                let outcome = words::known(queried).filter(|_| is_meant);
                 self.asking.learned.extend(outcome.map(|outcome| Receipt { reference, outcome }));
             }
             QueryAnswer::Throttled { .. } => self.pace.too_fast(now),

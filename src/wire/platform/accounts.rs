@@ -11,6 +11,7 @@ use crate::core::account::{
 };
 use crate::core::api_key;
 use crate::core::audit::{Act, audited};
+use crate::core::ceiling;
 use crate::core::closing::{self, Close, DAYS, DAYS_MAX};
 use crate::core::money::Currency;
 use crate::core::reach::{self, Asked, Found, Sight, View};
@@ -224,14 +225,14 @@ async fn create(
         fields.refuse("currency", Code::Currency);
     }
     fields.finish()?;
-    let (vault, rights) = (state.vault.clone(), who.rights);
+    let (vault, rights, own) = (state.vault.clone(), who.rights, who.own.clone());
     if makes_partner {
         let new = NewPartner { name, currency: currency.unwrap_or(Currency::EUR), vault };
         let unit = async move |tx: &mut Tx, new: &NewPartner| {
             let made = account::create_partner(tx, new).await?;
             let id = made.account.id;
             account::set(tx, &(id, Setting::Email(email.clone()))).await?;
-            api_key::narrow(tx, &(id, rights)).await?;
+            api_key::narrow(tx, &(id, own.clone())).await?;
             Ok(made)
         };
         let about = |_: &NewPartner, made: &NewAccount| made_act(made);
@@ -248,7 +249,7 @@ async fn create(
     let new = NewChild { partner, name: Some(name), email, vault };
     let unit = async move |tx: &mut Tx, new: &NewChild| {
         let made = account::create_child(tx, new).await?;
-        api_key::narrow(tx, &(made.account.id, rights)).await?;
+        api_key::narrow(tx, &(made.account.id, own.clone())).await?;
         Ok(made)
     };
     let unit = audited(who.actor, unit, |_: &NewChild, made: &NewAccount| made_act(made));
@@ -296,6 +297,7 @@ async fn update(
     fields.finish()?;
     let sight = who.sight(id);
     let unit = async move |tx: &mut Tx, settings: &Vec<Setting>| {
+        ceiling::leaves_days(tx, &sight, settings).await?;
         account::set_all(tx, &(id, settings.clone())).await?;
         reach::find(tx, &sight).await
     };

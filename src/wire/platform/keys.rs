@@ -332,13 +332,7 @@ async fn create(
         return Err(Error::Forbidden.into());
     }
     patch.rights = Some(rights);
-    // A key that ends makes none that outlives it; nor one from elsewhere, if it is bound to networks itself.
-    let ends = patch.expires.flatten();
-    patch.expires = match (ends, who.expires.filter(|_| who.person.is_none())) {
-        (Some(ends), Some(own)) => Some(Some(ends.min(own))),
-        (None, Some(own)) => Some(Some(own)),
-        (ends, None) => Some(ends),
-    };
+    who.own.bound(&mut patch, true)?;
     let imported = text.is_some();
     let new = api_key::New { account, role, text, patch };
     let about = move |new: &api_key::New, (made, held): &(NewKey, Held)| {
@@ -387,8 +381,9 @@ async fn update(
     let account = owner(&state, &who, &account, Right::Keys).await?;
     let id = key_id(&key)?;
     let held = state.store.read((account, id), api_key::find).await?;
-    let patch = patch(&state, &mut fields);
+    let mut patch = patch(&state, &mut fields);
     fields.finish()?;
+    who.own.bound(&mut patch, false)?;
     let loosens = patch.networks.is_some() || patch.expires.is_some() || patch.requests.is_some();
     let loosens = loosens || patch.limits_sending();
     if id == who.key && loosens {
@@ -441,7 +436,7 @@ async fn rotate(
     let overlap = fields.integer("overlapSeconds", 0, OVERLAP_MAX);
     let overlap = fields.required("overlapSeconds", overlap).unwrap_or_default();
     fields.finish()?;
-    let rotation = Rotation { account, id, overlap, rights: who.rights };
+    let rotation = Rotation { account, id, overlap, own: who.own.clone() };
     let about = |rotation: &Rotation, (made, _): &(NewKey, Held)| {
         Act::on(rotation.account, "key.rotate")
             .object(rotation.id.hyphenated())

@@ -296,8 +296,8 @@ async fn password(
     fields.finish()?;
     let from = context.client.address;
     let tried = attempt(&state, from, &person.to_string())?;
-    let stored = state.store.read((scope, person), person::find).await?.password;
-    if !state.passwords.fits(Password::typed(current), Some(stored)).await? {
+    let known = state.store.read((scope, person), person::find).await?;
+    if !state.passwords.fits(Password::typed(current), Some(known.password.clone())).await? {
         // The key is good, so it is not the answer of a wrong one; the try counts as one all the same.
         return Err(Violation::new("current", Code::Invalid).into());
     }
@@ -305,8 +305,8 @@ async fn password(
     let password = password.ok_or_else(|| Refusal::bug("a password that was not read"))?;
     let hash = state.passwords.hash(password, &state.entropy).await?;
     let about = move |_: &_, (): &()| Act::on(scope.account, "user.password").object(person);
-    let unit = audited(who.actor, session::set_password, about);
-    state.store.write((scope, person, hash, Some(who.key)), unit).await?;
+    let unit = audited(who.actor, session::change_password, about);
+    state.store.write((known, hash, who.key), unit).await?;
     state.forget_keys().await?;
     Ok(nothing())
 }

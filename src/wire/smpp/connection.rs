@@ -119,6 +119,10 @@ impl Driver {
             let window = desk.as_ref().map_or(1, |desk| desk.window());
             let late = self.until.unwrap_or_else(|| tokio::time::Instant::now() + NEVER);
             let reads = self.waiting.is_empty() && self.session.output().len() < UNWRITTEN;
+            if !reads {
+                let now = self.now();
+                self.session.deaf(now);
+            }
             let takes = self.session.free() > 0 && self.session.in_flight() < window;
             tokio::select! {
                 () = socket.turn(&mut self.session, reads, || since(begun)) => {}

@@ -112,7 +112,7 @@ impl Smsc {
         if dice.strikes(Fault::QueryRefused, 3) {
             return Ok(Err(Status::QUERY_FAILED));
         }
-        if dice.strikes(Fault::QueryThrottled, 3) {
+        if dice.strikes(Fault::QueryThrottled, 2) {
             return Ok(Err(Status::THROTTLED));
         }
         let state = if *ends <= now { *state } else { MessageState::Enroute };
