@@ -379,15 +379,17 @@ impl Next {
             Kind::Month => 1,
         };
         let (cap, spent, ends) = seen.caps[at];
-        // A period that is over begins anew with the next that is spent.
-        let spent = if ends > now { spent } else { Amount::ZERO };
+        // A period that is over begins anew with the next that is spent, and `cap::roll` judges it then. A trigger set now
+        // would be met by the spent of the old one at every movement.
+        if ends <= now {
+            return None;
+        }
         let cap = cap?;
         if alert.is_crossed(now) {
             return None;
         }
         let from = share(cap, alert.value);
         let is_refused = alert.value == WHOLE
-            && ends > now
             && reached.is_some_and(|reached| {
                 (Kind::of(reached.period), reached.cap, reached.until) == (alert.kind, cap, ends)
             });

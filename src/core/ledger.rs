@@ -243,6 +243,8 @@ pub async fn wind_up(tx: &mut Tx, (): &()) -> Result<bool> {
     limits::forget(tx, &scope).await?;
     let held = close_out(tx, scope).await?;
     if held == Amount::ZERO && since.saturating_add(LATE_US) <= now.0 {
+        tx.put(sql!("DELETE FROM ceiling WHERE root = $1 AND account = $2"), &[&root, &account]).await?;
+        tx.put(sql!("DELETE FROM alert WHERE root = $1 AND account = $2"), &[&root, &account]).await?;
         tx.put(sql!("DELETE FROM departed WHERE root = $1 AND account = $2"), &[&root, &account]).await?;
     } else {
         tx.put(

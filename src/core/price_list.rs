@@ -68,13 +68,14 @@ impl Weighter<AccountId, Made> for Entries {
 
 /// The price lists that a process remembers.
 pub(super) struct Lists {
-    made: Cache<AccountId, Made, Entries>,
-    making: Mutex<()>,
+    made: Arc<Cache<AccountId, Made, Entries>>,
+    making: Arc<Mutex<()>>,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Lists { made: Cache::with_weighter(LISTS_MAX, ENTRIES_MAX, Entries), making: Mutex::new(()) }
+        let made = Cache::with_weighter(LISTS_MAX, ENTRIES_MAX, Entries);
+        Lists { made: Arc::new(made), making: Arc::default() }
     }
 }
 
@@ -91,21 +92,25 @@ impl Lists {
         if let Some(entries) = self.found(terms, networks) {
             return Ok(entries);
         }
-        let _turn = self.making.lock().await;
+        let turn = Arc::clone(&self.making).lock_owned().await;
         // Whoever waited may find what it waited for.
         if let Some(entries) = self.found(terms, networks) {
             return Ok(entries);
         }
-        let (from_terms, from_networks) = (Arc::clone(terms), Arc::clone(networks));
-        let made = tokio::task::spawn_blocking(move || list(&from_terms, &from_networks)).await;
-        let entries = Arc::new(made.map_err(|_| Error::Internal("a price list could not be made".into()))?);
-        let made = Made {
-            terms: Arc::downgrade(terms),
-            networks: Arc::downgrade(networks),
-            entries: Arc::clone(&entries),
-        };
-        self.made.insert(terms.scope.account, made);
-        Ok(entries)
+        let (terms, networks, known) = (Arc::clone(terms), Arc::clone(networks), Arc::clone(&self.made));
+        let entries = tokio::task::spawn_blocking(move || {
+            // Kept to the end, and so is what it was for: whoever asked may have gone meanwhile.
+            let _turn = turn;
+            let entries = Arc::new(list(&terms, &networks));
+            let made = Made {
+                terms: Arc::downgrade(&terms),
+                networks: Arc::downgrade(&networks),
+                entries: Arc::clone(&entries),
+            };
+            known.insert(terms.scope.account, made);
+            entries
+        });
+        entries.await.map_err(|_| Error::Internal("a price list could not be made".into()))
     }
 }
 

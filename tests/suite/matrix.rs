@@ -208,19 +208,17 @@ impl World {
     }
 
     /// What the owner sees of the objects.
-    async fn seen(&self, objects: &Objects) -> Vec<Vec<u8>> {
+    async fn seen(&self, objects: &Objects) -> Vec<(String, String)> {
         let Objects { contact, group, message, child, handle, client, channel, business, .. } = objects;
         let mut seen = Vec::new();
-        for target in [
-            format!("/contacts/{contact}"),
-            format!("/groups/{group}"),
-            format!("/groups/{group}/contacts"),
-            format!("/messages/{message}"),
-        ] {
-            seen.push(self.app.request("GET", &target).key(live(&self.child)).send().await.body);
-        }
-        for target in [format!("/child-accounts/{child}"), "/child-accounts".to_owned()] {
-            seen.push(self.app.request("GET", &target).key(live(&self.partner)).send().await.body);
+        let own = [("contacts", contact), ("groups", group), ("messages", message)]
+            .map(|(noun, id)| (format!("/{noun}/{id}"), live(&self.child)));
+        let children = [format!("/child-accounts/{child}"), "/child-accounts".to_owned()];
+        let members = (format!("/groups/{group}/contacts"), live(&self.child));
+        let children = children.map(|target| (target, live(&self.partner)));
+        for (target, key) in own.into_iter().chain([members]).chain(children) {
+            let answer = self.app.request("GET", &target).key(key).send().await;
+            seen.push((target, shown(&answer)));
         }
         for below in [
             String::new(),
@@ -232,7 +230,8 @@ impl World {
             format!("/waba_accounts/{}/waba_templates", self.business),
         ] {
             let call = self.app.request("GET", &format!("/api/v2/partners/{handle}{below}"));
-            seen.push(call.header("x-api-key", partner_api(&self.partner).0).send().await.body);
+            let answer = call.header("x-api-key", partner_api(&self.partner).0).send().await;
+            seen.push((below, shown(&answer)));
         }
         seen
     }
@@ -260,6 +259,11 @@ impl World {
         let sent = format!("{target} {}", body.unwrap_or_default());
         Seen { answer: call.send().await, sent }
     }
+}
+
+/// Status and body.
+fn shown(answer: &Answer) -> String {
+    format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body))
 }
 
 fn text(value: &Value) -> String {
@@ -491,8 +495,9 @@ async fn strangers_fail(world: &World, row: &mut Row, number: u64) {
         }
     }
     let after = world.seen(&objects).await;
-    if before != after {
-        row.wrong.push(format!("{}: a stranger has changed what the owner sees", row.name()));
+    for (was, is) in before.iter().zip(&after).filter(|(was, is)| was != is) {
+        row.wrong
+            .push(format!("{}: a stranger has changed what the owner sees: {was:?} is {is:?}", row.name()));
     }
 }
 
