@@ -29,6 +29,20 @@ pub(crate) enum Command {
     Probe(Probe),
 }
 
+/// What stands around every measuring.
+#[derive(Args)]
+pub(crate) struct Session {
+    /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Gives up, and cleans up, after this long.
+    #[arg(long, value_name = "MINUTES", default_value_t = 120)]
+    pub(crate) max_minutes: u32,
+    /// Prints one JSON document instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Args)]
 pub(crate) struct Contacts {
     /// The server binary to measure (a release build).
@@ -51,15 +65,8 @@ pub(crate) struct Contacts {
     /// How long a cell is measured each round (after a warm-up of a tenth).
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) scratch: Option<PathBuf>,
-    /// Gives up, and cleans up, after this long.
-    #[arg(long, value_name = "MINUTES", default_value_t = 120)]
-    pub(crate) max_minutes: u32,
-    /// Prints one JSON document instead of tables.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) session: Session,
     /// Ends with status 1 when a figure is below its floor.
     #[arg(long)]
     pub(crate) gate: bool,
@@ -92,15 +99,8 @@ pub(crate) struct Messages {
     /// Messages a second in the open loop.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: u32,
-    /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) scratch: Option<PathBuf>,
-    /// Gives up, and cleans up, after this long.
-    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
-    pub(crate) max_minutes: u32,
-    /// Prints one JSON document instead of tables.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) session: Session,
     /// Ends with status 1 when a figure is below its floor.
     #[arg(long)]
     pub(crate) gate: bool,
@@ -123,15 +123,8 @@ pub(crate) struct Gateways {
     /// How long messages are sent each time.
     #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// Where the temporary databases go: the disk that is measured [default: /var/tmp].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) scratch: Option<PathBuf>,
-    /// Gives up, and cleans up, after this long.
-    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
-    pub(crate) max_minutes: u32,
-    /// Prints one JSON document instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) session: Session,
 }
 
 #[derive(Args)]

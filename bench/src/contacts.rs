@@ -24,15 +24,8 @@ pub(crate) async fn run(mut options: args::Contacts) -> anyhow::Result<()> {
     options.size.dedup();
     options.connections.sort_unstable();
     options.connections.dedup();
-    let (scratch, minutes) = (options.scratch.as_deref(), options.max_minutes);
-    let report =
-        session::run(scratch, minutes, async |keeper, progress| measure(&options, keeper, progress).await)
-            .await?;
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("the report")?);
-    } else {
-        print!("{}", table::show(&report));
-    }
+    let measure = async |keeper: &Keeper, progress: &Progress| measure(&options, keeper, progress).await;
+    let report = session::run(&options.session, table::show, measure).await?;
     let below = below_floor(&report.verdicts);
     if options.gate && below > 0 {
         bail!("{below} figures are below their floors");

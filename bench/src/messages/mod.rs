@@ -37,15 +37,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 pub(crate) async fn run(mut options: args::Messages) -> anyhow::Result<()> {
     options.connections.sort_unstable();
     options.connections.dedup();
-    let (scratch, minutes) = (options.scratch.as_deref(), options.max_minutes);
-    let report =
-        session::run(scratch, minutes, async |keeper, progress| measure(&options, keeper, progress).await)
-            .await?;
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("the report")?);
-    } else {
-        print!("{}", table::show(&report));
-    }
+    let measure = async |keeper: &Keeper, progress: &Progress| measure(&options, keeper, progress).await;
+    let report = session::run(&options.session, table::show, measure).await?;
     if !report.faults.is_empty() {
         bail!("{} things are wrong that no figure makes up for", report.faults.len());
     }
