@@ -204,18 +204,19 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         path: &Path,
-        conn: Conn,
+        mut conn: Conn,
         options: &Options,
         main: Queue<Tx>,
         bulk: Queue<Tx>,
     ) -> Result<Self, Error> {
+        let copier = Copier::start(path, &mut conn.db)?;
         Ok(Self {
             tx: Tx::new(Link::Lite(conn), options.entropy.clone()),
             clock: options.clock.clone(),
             main,
             bulk,
             care: Care::default(),
-            copier: Copier::start(path)?,
+            copier,
         })
     }
 
