@@ -56,6 +56,7 @@ mod migrate;
 mod pg;
 mod pg_connect;
 mod pg_run;
+mod pg_statistics;
 #[doc(hidden)]
 pub mod sql;
 #[doc(hidden)]

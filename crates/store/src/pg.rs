@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use crate::job::guarded;
 use crate::pg_connect::{Connector, Role};
@@ -194,6 +194,11 @@ impl Conn {
     pub(crate) async fn wait_little(&mut self) -> Result<(), Error> {
         let client = Arc::clone(&self.client);
         self.send(Box::pin(async move { client.batch_execute(TURN).await.map_err(|e| ("SET", e)) })).await
+    }
+
+    /// Runs a text outside of any transaction.
+    pub(crate) async fn simple(&self, text: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+        self.client.simple_query(text).await.map_err(|e| Error::unavailable(e.to_string()))
     }
 
     /// Commits. The server answers `COMMIT` in a failed transaction with a silent rollback, and the

@@ -1,4 +1,4 @@
-//! `PostgreSQL`'s threads: one for the lanes that write, one for scans.
+//! `PostgreSQL`'s threads: one for the lanes that write, one for scans. (What the first also analyses is in `pg_statistics`.)
 //!
 //! **A lane** is one connection that runs units one after another and, while more wait, in one
 //! transaction: order and meaning are `SQLite`'s, a hot row costs nothing, and two units of a lane
@@ -13,16 +13,18 @@
 //! that is the answer: running the unit again could apply it twice.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{FutureExt, join, join_all};
+use futures_util::future::{FutureExt, join, join_all, select};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::job::{Job, Queue, guarded};
 use crate::lite_run::{BATCH_UNITS, ready, refuse, spawn};
 use crate::pg::{Conn, Pool};
 use crate::pg_connect::{Connector, Role};
+use crate::pg_statistics;
 use crate::tx::Link;
 use crate::{Clock, Error, Options, Rx, Tx};
 
@@ -51,9 +53,10 @@ pub(crate) async fn open(
     connector.connect(Role::Write).await?;
     let mut lane = Lane::new(&connector, options, BATCH_UNITS);
     let mut imports = Lane::new(&connector, options, 1);
-    let end = ended.clone();
+    let (end, writer) = (ended.clone(), Arc::clone(&connector));
     thread("store-lane", async move || {
-        join(lane.serve(main), imports.serve(bulk)).await;
+        let work = pin!(join(lane.serve(main), imports.serve(bulk)));
+        select(work, pin!(pg_statistics::keep(&writer))).await;
         drop(end);
     })?;
     let (shared, clock, limit) = (Arc::clone(&connector), options.clock.clone(), options.scan_limit);

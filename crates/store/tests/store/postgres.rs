@@ -365,3 +365,33 @@ async fn stepping_shows_a_race_and_its_absence() {
     assert!(waited > 0, "and a lock is seen to be waited for");
     assert!(matches!(Db::sqlite().store().await.stepped(1, guarded), Err(Error::Open(_))));
 }
+
+/// A new table that grows is analysed long before the server's autovacuum would have its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_grows_is_analysed() {
+    let db = Db::postgres().await;
+    let store = db.store().await;
+    // Otherwise this could pass by the server's own doing.
+    db.admin("ALTER TABLE item SET (autovacuum_enabled = off)").await;
+    let rows = async |tx: &mut Tx, from: &i64| {
+        for n in *from..from + 500 {
+            let id: [u8; 16] = tx.id();
+            tx.put(sql!("INSERT INTO item (account, id, body) VALUES ($1, $2, 'x')"), &[&n, &id]).await?;
+        }
+        Ok::<(), Domain>(())
+    };
+    // It may be looked at while it grows, so not all rows need be known.
+    for (from, until, known) in [(0, 2_000, 0), (2_000, 34_000, 2_000)] {
+        for from in (from..until).step_by(500) {
+            store.write(from, rows).await.unwrap();
+        }
+        let wait = format!(
+            "DO $$ BEGIN FOR i IN 1..300 LOOP
+                 IF (SELECT reltuples FROM pg_class WHERE relname = 'item') > {known} THEN RETURN; END IF;
+                 PERFORM pg_sleep(0.1);
+             END LOOP; RAISE 'item was not analysed'; END $$"
+        );
+        db.admin(&wait).await;
+    }
+    store.close().await;
+}
