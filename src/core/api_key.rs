@@ -3,8 +3,9 @@
 
 use super::account::{self, AccountId};
 use super::change::{self, Kind};
-use super::key::{self, KeyId, NAME_MAX, NewKey, Principal, Role, networks};
+use super::key::{self, KeyId, NAME_MAX, NewKey, Role, networks};
 use super::limits::{self, BoundsId, Limits};
+use super::mandate::{Mandate, Own};
 use super::money::Amount;
 use super::rights::Rights;
 use super::secret::Secret;
@@ -18,53 +19,6 @@ pub const NETWORKS_MAX: usize = 50;
 pub const OVERLAP_MAX: i64 = 30 * 86_400;
 /// Keys of one account, those that have ended included.
 const KEYS_MAX: i64 = 1_000;
-
-/// What whoever asks has itself, and so may hand out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
-    /// What it may do.
-    pub rights: Rights,
-    /// From where it opens; empty for everywhere.
-    pub networks: Vec<IpNet>,
-    /// When its key ends by itself. A person's session is no bound.
-    pub expires: Option<Timestamp>,
-}
-
-impl Own {
-    /// Of whoever a key lets in.
-    pub fn of(principal: &Principal) -> Own {
-        Own {
-            rights: principal.rights,
-            networks: principal.networks.clone(),
-            expires: principal.expires.filter(|_| principal.role != Role::SignIn),
-        }
-    }
-
-    fn ends(&self, ends: Option<Timestamp>) -> Option<Timestamp> {
-        self.expires.map_or(ends, |own| Some(ends.map_or(own, |ends| ends.min(own))))
-    }
-
-    fn has(&self, networks: &[IpNet]) -> bool {
-        let is_within = |network: &IpNet| self.networks.iter().any(|own| own.contains(network));
-        self.networks.is_empty() || (!networks.is_empty() && networks.iter().all(is_within))
-    }
-
-    /// Bounds what is said about a key, which `is_new` or not: it ends no later than its maker's, and opens from nowhere
-    /// else.
-    pub fn bound(&self, patch: &mut Patch, is_new: bool) -> Result<()> {
-        if is_new || patch.expires.is_some() {
-            patch.expires = Some(self.ends(patch.expires.flatten()));
-        }
-        if is_new && patch.networks.is_none() {
-            patch.networks = Some(self.networks.clone());
-        }
-        if patch.networks.as_ref().is_none_or(|networks| self.has(networks)) {
-            Ok(())
-        } else {
-            Err(Error::Forbidden)
-        }
-    }
-}
 
 /// A key, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +154,8 @@ impl Patch {
 /// Asks for a key.
 #[derive(Debug, Clone)]
 pub struct New {
+    /// Who asks.
+    pub by: Mandate,
     /// Whose.
     pub account: AccountId,
     /// What it opens.
@@ -210,13 +166,15 @@ pub struct New {
     pub patch: Patch,
 }
 
-/// Makes or imports a key. The account is within the caller's reach.
+/// Makes or imports a key, which has no more than the key of whoever asks. The account is within its reach.
 pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
     let scope = if new.account == AccountId(0) {
         scope_of(tx, new.account).await?
     } else {
         key::may_have(tx, new.account, new.role).await?
     };
+    let mut patch = new.patch.clone();
+    new.by.own(tx, None).await?.bound(&mut patch, true)?;
     let now: Timestamp = tx.now();
     // All tenants: keys are found by their account's number.
     let count: i64 = tx
@@ -232,12 +190,12 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
     if count >= KEYS_MAX {
         return Err(Violation::new("keys", Code::TooMany(usize::try_from(KEYS_MAX).unwrap_or(0))).into());
     }
-    let name = new.patch.name.as_deref().unwrap_or_default();
+    let name = patch.name.as_deref().unwrap_or_default();
     let made = match &new.text {
         Some(text) => key::add(tx, scope, new.role, name, text.clone()).await?,
         None => key::create(tx, scope, new.role, name).await?,
     };
-    let held = apply(tx, new.account, made.id, &new.patch).await?;
+    let held = apply(tx, new.account, made.id, &patch).await?;
     Ok((made, held))
 }
 
@@ -288,58 +246,74 @@ async fn apply(tx: &mut Tx, account: AccountId, id: KeyId, patch: &Patch) -> Res
     find(tx, &(account, id)).await
 }
 
-/// Changes what is said about a key that works.
-pub async fn update(tx: &mut Tx, (account, id, patch): &(AccountId, KeyId, Patch)) -> Result<Held> {
-    // Its limits may be shared with another key.
-    if *account != AccountId(0) {
-        super::account::lock(tx, account).await?;
+/// A key of an account, and who does something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// Who asks.
+    pub by: Mandate,
+    /// Whose key; the account is within reach.
+    pub account: AccountId,
+    /// Which.
+    pub id: KeyId,
+}
+
+/// A key that works, locked, and what whoever asks has, which is no less.
+async fn judged(tx: &mut Tx, about: &About) -> Result<(Held, Own)> {
+    let About { by, account, id } = *about;
+    // Before its keys, as everybody does, and since limits may be shared; the operator's keys are no account's.
+    if account != AccountId(0) {
+        account::lock(tx, &account).await?;
     }
-    apply(tx, *account, *id, patch).await
+    let own = by.own(tx, Some(id)).await?;
+    let now: Timestamp = tx.now();
+    let works = |held: &Held| held.revoked.is_none() && held.expires.is_none_or(|ends| ends > now);
+    let held = find(tx, &(account, id)).await?;
+    if !works(&held) {
+        return Err(Error::NotFound(Noun::Key));
+    }
+    own.covers(held.rights)?;
+    Ok((held, own))
+}
+
+/// Changes what is said about a key that works. Nobody gives it more than it has, changes one that may do more, or loosens
+/// its own.
+pub async fn update(tx: &mut Tx, (about, patch): &(About, Patch)) -> Result<Held> {
+    let (_, own) = judged(tx, about).await?;
+    let loosens = patch.networks.is_some() || patch.expires.is_some() || patch.requests.is_some();
+    if about.id == about.by.key && (loosens || patch.limits_sending()) {
+        return Err(Error::Forbidden);
+    }
+    let mut patch = patch.clone();
+    own.bound(&mut patch, false)?;
+    apply(tx, about.account, about.id, &patch).await
 }
 
 /// Asks for a successor.
 #[derive(Debug, Clone)]
 pub struct Rotation {
-    /// Whose key.
-    pub account: AccountId,
-    /// Which.
-    pub id: KeyId,
+    /// The key, and who asks.
+    pub about: About,
     /// For how many seconds the old one still opens; 0 makes it void now.
     pub overlap: i64,
-    /// What whoever asks has.
-    pub own: Own,
 }
 
 /// Makes another key that opens the same, and has the old one end after a time. Whoever has less than the key may not have
 /// its successor, which ends no later than the key of whoever asks.
 pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
-    let Rotation { account, id, overlap, ref own } = *asked;
-    // Before its keys, as everybody does; the operator's are no account's.
-    if account != AccountId(0) {
-        super::account::lock(tx, &account).await?;
-    }
+    let Rotation { about, overlap } = *asked;
+    let About { by, account, id } = about;
+    let (old, _) = judged(tx, &about).await?;
     let now: Timestamp = tx.now();
-    let old: Held = tx
-        .maybe(
-            sql!("SELECT ", COLUMNS, MANAGED, " AND id = $2 AND revoked IS NULL FOR UPDATE"),
-            &[&account, &id],
-        )
-        .await?
-        .filter(|held: &Held| held.expires.is_none_or(|ends| ends > now))
-        .ok_or(Error::NotFound(Noun::Key))?;
-    if !own.rights.covers(old.rights) || !own.has(&old.networks) {
-        return Err(Error::Forbidden);
-    }
     let patch = Patch {
         name: Some(old.name.clone()),
         rights: Some(old.rights),
         networks: Some(old.networks.clone()),
-        expires: Some(own.ends(old.expires)),
+        expires: Some(old.expires),
         requests: Some(old.requests),
         bounds: old.bounds,
         ..Patch::default()
     };
-    let made = create(tx, &New { account, role: old.role, text: None, patch }).await?;
+    let made = create(tx, &New { by, account, role: old.role, text: None, patch }).await?;
     if overlap == 0 {
         key::revoke(tx, &id).await?;
     } else {
@@ -351,16 +325,15 @@ pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
 }
 
 /// Makes a key of an account void. Whoever has fewer rights than the key may not.
-pub async fn revoke(tx: &mut Tx, (account, id, rights): &(AccountId, KeyId, Rights)) -> Result<()> {
-    let held = find(tx, &(*account, *id)).await?;
-    if !rights.covers(held.rights) {
-        return Err(Error::Forbidden);
-    }
-    key::revoke(tx, id).await
+pub async fn revoke(tx: &mut Tx, about: &About) -> Result<()> {
+    let own = about.by.own(tx, Some(about.id)).await?;
+    own.covers(find(tx, &(about.account, about.id)).await?.rights)?;
+    key::revoke(tx, &about.id).await
 }
 
 /// Bounds the keys of an account that was just made by what its maker has.
-pub async fn narrow(tx: &mut Tx, (account, own): &(AccountId, Own)) -> Result<()> {
+pub async fn narrow(tx: &mut Tx, (account, by): &(AccountId, Mandate)) -> Result<()> {
+    let own = by.own(tx, None).await?;
     let networks = own.networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",");
     let networks = Some(networks).filter(|networks| !networks.is_empty());
     if own.rights.covers(Rights::ALL) && networks.is_none() && own.expires.is_none() {

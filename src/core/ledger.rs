@@ -240,7 +240,9 @@ pub async fn wind_up(tx: &mut Tx, (): &()) -> Result<bool> {
         .await?;
     let Some((root, account, since)) = due else { return Ok(false) };
     let scope = Scope { root, account };
-    limits::forget(tx, &scope).await?;
+    if limits::forget(tx, &scope).await? {
+        return Ok(true);
+    }
     let held = close_out(tx, scope).await?;
     if held == Amount::ZERO && since.saturating_add(LATE_US) <= now.0 {
         tx.put(sql!("DELETE FROM ceiling WHERE root = $1 AND account = $2"), &[&root, &account]).await?;

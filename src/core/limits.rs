@@ -111,16 +111,31 @@ pub(super) async fn put(tx: &mut Tx, scope: &Scope, bounds: BoundsId, limits: &L
     Ok(())
 }
 
-/// Forgets the limits of an account that is gone, and what was counted for them.
-pub(super) async fn forget(tx: &mut Tx, scope: &Scope) -> Result<()> {
-    tx.put(sql!("DELETE FROM allowance WHERE root = $1 AND account = $2"), &[&scope.root, &scope.account])
+/// Rows that one unit forgets: a thousand keys with counts of all countries are many.
+const FORGOTTEN_MAX: i64 = 250;
+
+/// Forgets some limits of an account that is gone, and what was counted for them; answers whether there may be more.
+pub(super) async fn forget(tx: &mut Tx, scope: &Scope) -> Result<bool> {
+    let Scope { root, account } = scope;
+    let counts = tx
+        .exec(
+            sql!(
+                "DELETE FROM country_count WHERE root = $1 AND account = $2 AND (bounds, country) IN (
+                     SELECT bounds, country FROM country_count WHERE root = $1 AND account = $2 LIMIT $3)"
+            ),
+            &[root, account, &FORGOTTEN_MAX],
+        )
         .await?;
-    tx.put(
-        sql!("DELETE FROM country_count WHERE root = $1 AND account = $2"),
-        &[&scope.root, &scope.account],
-    )
-    .await?;
-    Ok(())
+    let limits = tx
+        .exec(
+            sql!(
+                "DELETE FROM allowance WHERE root = $1 AND account = $2 AND bounds IN (
+                     SELECT bounds FROM allowance WHERE root = $1 AND account = $2 LIMIT $3)"
+            ),
+            &[root, account, &FORGOTTEN_MAX],
+        )
+        .await?;
+    Ok(counts.max(limits) >= FORGOTTEN_MAX.unsigned_abs())
 }
 
 /// What messages take up of all the limits that they are under.

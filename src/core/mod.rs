@@ -41,6 +41,7 @@ pub mod key;
 pub mod lease;
 pub mod ledger;
 pub mod limits;
+pub mod mandate;
 pub mod media;
 pub mod message;
 pub mod money;

@@ -1,25 +1,14 @@
 //! Managing the people of an account: nobody gives a role, a password or a way in to somebody who may do more than itself.
 //!
-//! What whoever asks may do is judged in the unit, by its key or session as it is then, on locked rows: the account first,
-//! then the person, then the keys of both in the order of their ids. So somebody who loses a role while a request is under
-//! way does nothing with it any more, and of two owners who remove each other one stays.
+//! What whoever asks may do is judged in the unit ([`Mandate`]), and of two owners who remove each other one stays.
 
 use super::account;
-use super::key::KeyId;
+use super::mandate::Mandate;
 use super::person::{self, Change, NewPerson, Person, PersonId, Role};
 use super::rights::{Right, Rights};
 use super::second_factor::{self, Of};
-use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation, session};
+use super::{Code, Error, Noun, Result, Scope, Violation, session};
 use store::{Tx, sql};
-
-/// On whose behalf a unit runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mandate {
-    /// Whose key it is; the operator's is account 0.
-    pub from: Scope,
-    /// The key, or that of a session.
-    pub key: KeyId,
-}
 
 /// Somebody, and who does something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,30 +21,6 @@ pub struct About {
     pub id: PersonId,
 }
 
-/// What whoever asks may do now. Its key is locked, and so is everything that the person has signed in with.
-async fn rights(tx: &mut Tx, by: Mandate, scope: Scope, person: Option<PersonId>) -> Result<Rights> {
-    type Row = (KeyId, Option<Rights>, Option<Timestamp>, Option<Timestamp>);
-    let now: Timestamp = tx.now();
-    let subject = person.map(|person| person.to_string());
-    let keys: Vec<Row> = tx
-        .all(
-            sql!(
-                "SELECT id, rights, revoked, expires FROM access_key
-                 WHERE id = $1 OR (account = $2 AND subject = CAST($3 AS TEXT) AND revoked IS NULL)
-                 ORDER BY id FOR UPDATE"
-            ),
-            &[&by.key, &scope.account, &subject],
-        )
-        .await?;
-    let own = keys.into_iter().find(|(id, ..)| *id == by.key);
-    match own {
-        Some((_, rights, None, ends)) if ends.is_none_or(|ends| ends > now) => {
-            Ok(rights.unwrap_or(Rights::ALL))
-        }
-        _ => Err(Error::Unauthenticated),
-    }
-}
-
 fn covers(rights: Rights, role: Role) -> Result<()> {
     let may = rights.allows(Right::Users) && rights.covers(Rights::of_role(role));
     if may { Ok(()) } else { Err(Error::Forbidden) }
@@ -66,7 +31,7 @@ async fn judged(tx: &mut Tx, about: &About) -> Result<(Person, Rights)> {
     let About { by, scope, id } = *about;
     account::lock(tx, &scope.account).await?;
     let person = person::lock(tx, &(scope, id)).await?;
-    let rights = rights(tx, by, scope, Some(id)).await?;
+    let rights = by.rights(tx, scope, Some(id)).await?;
     covers(rights, person.role)?;
     Ok((person, rights))
 }
@@ -92,7 +57,7 @@ async fn stays_owned(tx: &mut Tx, by: Mandate, person: &Person) -> Result<()> {
 /// Adds a person to an account within reach.
 pub async fn create(tx: &mut Tx, (by, scope, new): &(Mandate, Scope, NewPerson)) -> Result<Person> {
     account::lock(tx, &scope.account).await?;
-    covers(rights(tx, *by, *scope, None).await?, new.role)?;
+    covers(by.rights(tx, *scope, None).await?, new.role)?;
     let id = person::create(tx, new).await?;
     person::find(tx, &(*scope, id)).await
 }

@@ -7,9 +7,9 @@ use super::State;
 use super::limit::{Bucket, Rate};
 use super::refusal::Refusal;
 use crate::core::account::{AccountId, Status};
-use crate::core::api_key::Own;
 use crate::core::key::{Entry, Role};
 use crate::core::limits::Bounds;
+use crate::core::mandate::Mandate;
 use crate::core::{Error, Scope, Timestamp};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -62,8 +62,8 @@ pub struct PartnerCaller {
     pub partner: AccountId,
     /// Whether what it creates is only answered.
     pub is_test: bool,
-    /// What its key has: no more has a key that it makes.
-    pub own: Own,
+    /// On whose behalf its units run: no more than its key has a key that it makes.
+    pub by: Mandate,
 }
 
 /// A caller with a key of a channel.
@@ -321,7 +321,8 @@ impl<S: Sync> FromRequestParts<S> for PartnerCaller {
             return Err(Error::Forbidden.into());
         }
         let is_test = principal.role == Role::Test;
-        Ok(PartnerCaller { partner: principal.scope.account, is_test, own: Own::of(principal) })
+        let by = Mandate { from: principal.scope, key: principal.key };
+        Ok(PartnerCaller { partner: principal.scope.account, is_test, by })
     }
 }
 

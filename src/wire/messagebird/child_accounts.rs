@@ -144,10 +144,10 @@ async fn create(
         let made = rehearse(&state.store, new, account::create_child).await?;
         return Ok(Created(CreatedChild::new(&made)).into_response());
     }
-    let own = caller.own;
+    let by = caller.by;
     let unit = async move |tx: &mut Tx, new: &NewChild| {
         let made = account::create_child(tx, new).await?;
-        api_key::narrow(tx, &(made.account.id, own.clone())).await?;
+        api_key::narrow(tx, &(made.account.id, by)).await?;
         Ok(made)
     };
     let about = |_: &NewChild, made: &NewAccount| {

@@ -225,14 +225,14 @@ async fn create(
         fields.refuse("currency", Code::Currency);
     }
     fields.finish()?;
-    let (vault, rights, own) = (state.vault.clone(), who.rights, who.own.clone());
+    let (vault, rights, by) = (state.vault.clone(), who.rights, who.mandate());
     if makes_partner {
         let new = NewPartner { name, currency: currency.unwrap_or(Currency::EUR), vault };
         let unit = async move |tx: &mut Tx, new: &NewPartner| {
             let made = account::create_partner(tx, new).await?;
             let id = made.account.id;
             account::set(tx, &(id, Setting::Email(email.clone()))).await?;
-            api_key::narrow(tx, &(id, own.clone())).await?;
+            api_key::narrow(tx, &(id, by)).await?;
             Ok(made)
         };
         let about = |_: &NewPartner, made: &NewAccount| made_act(made);
@@ -249,7 +249,7 @@ async fn create(
     let new = NewChild { partner, name: Some(name), email, vault };
     let unit = async move |tx: &mut Tx, new: &NewChild| {
         let made = account::create_child(tx, new).await?;
-        api_key::narrow(tx, &(made.account.id, own.clone())).await?;
+        api_key::narrow(tx, &(made.account.id, by)).await?;
         Ok(made)
     };
     let unit = audited(who.actor, unit, |_: &NewChild, made: &NewAccount| made_act(made));

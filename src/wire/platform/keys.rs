@@ -6,7 +6,7 @@ use super::page::{List, Page, PageParams};
 use super::who::Who;
 use super::{moment, nothing};
 use crate::core::account::AccountId;
-use crate::core::api_key::{self, Held, NETWORKS_MAX, OVERLAP_MAX, Patch, Rotation};
+use crate::core::api_key::{self, About, Held, NETWORKS_MAX, OVERLAP_MAX, Patch, Rotation};
 use crate::core::audit::{Act, audited};
 use crate::core::key::{KeyId, NAME_MAX, NewKey, Role};
 use crate::core::rights::{Right, Rights};
@@ -324,17 +324,11 @@ async fn create(
     });
     let mode = fields.required("mode", mode);
     let text = fields.text("key", Secret::imported_key);
-    let mut patch = patch(&state, &mut fields);
+    let patch = patch(&state, &mut fields);
     fields.finish()?;
     let role = mode.ok_or_else(|| Refusal::bug("a mode that was not read"))?;
-    let rights = patch.rights.unwrap_or(who.rights);
-    if !who.rights.covers(rights) {
-        return Err(Error::Forbidden.into());
-    }
-    patch.rights = Some(rights);
-    who.own.bound(&mut patch, true)?;
     let imported = text.is_some();
-    let new = api_key::New { account, role, text, patch };
+    let new = api_key::New { by: who.mandate(), account, role, text, patch };
     let about = move |new: &api_key::New, (made, held): &(NewKey, Held)| {
         Act::on(new.account, if imported { "key.import" } else { "key.create" })
             .object(made.id.hyphenated())
@@ -380,21 +374,9 @@ async fn update(
 ) -> Result<Json<KeyBody>, Refusal> {
     let account = owner(&state, &who, &account, Right::Keys).await?;
     let id = key_id(&key)?;
-    let held = state.store.read((account, id), api_key::find).await?;
-    let mut patch = patch(&state, &mut fields);
+    let patch = patch(&state, &mut fields);
     fields.finish()?;
-    who.own.bound(&mut patch, false)?;
-    let loosens = patch.networks.is_some() || patch.expires.is_some() || patch.requests.is_some();
-    let loosens = loosens || patch.limits_sending();
-    if id == who.key && loosens {
-        // What a key may not do it does not allow itself.
-        return Err(Error::Forbidden.into());
-    }
-    // A key is never widened by whoever lacks what it has, so a plain read decides nothing that another could undo.
-    if !who.rights.covers(held.rights) || patch.rights.is_some_and(|rights| !who.rights.covers(rights)) {
-        return Err(Error::Forbidden.into());
-    }
-    let about = |(account, id, patch): &(AccountId, KeyId, Patch), held: &Held| {
+    let about = |(About { account, id, .. }, patch): &(About, Patch), held: &Held| {
         let networks = patch.networks.as_ref().map(|_| held.networks.iter().map(IpNet::to_string));
         Act::on(*account, "key.update")
             .object(id.hyphenated())
@@ -411,8 +393,9 @@ async fn update(
             .with_given("allowedCountries", patch.countries.as_ref().map(|_| countries(held)))
             .with_given("recipientsPerCountryAndDay", patch.per_country.map(Option::unwrap_or_default))
     };
+    let asked = About { by: who.mandate(), account, id };
     let unit = audited(who.actor, api_key::update, about);
-    let held = state.store.write((account, id, patch), unit).await?;
+    let held = state.store.write((asked, patch), unit).await?;
     state.forget_keys().await?;
     Ok(Json(held.into()))
 }
@@ -436,10 +419,10 @@ async fn rotate(
     let overlap = fields.integer("overlapSeconds", 0, OVERLAP_MAX);
     let overlap = fields.required("overlapSeconds", overlap).unwrap_or_default();
     fields.finish()?;
-    let rotation = Rotation { account, id, overlap, own: who.own.clone() };
+    let rotation = Rotation { about: About { by: who.mandate(), account, id }, overlap };
     let about = |rotation: &Rotation, (made, _): &(NewKey, Held)| {
-        Act::on(rotation.account, "key.rotate")
-            .object(rotation.id.hyphenated())
+        Act::on(rotation.about.account, "key.rotate")
+            .object(rotation.about.id.hyphenated())
             .with("overlapSeconds", rotation.overlap)
             .with("successor", made.id.hyphenated())
     };
@@ -462,11 +445,10 @@ async fn revoke(
     Path((account, key)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let account = owner(&state, &who, &account, Right::Keys).await?;
-    let about = |(account, id, _): &(AccountId, KeyId, Rights), (): &()| {
-        Act::on(*account, "key.revoke").object(id.hyphenated())
-    };
+    let about = |asked: &About, (): &()| Act::on(asked.account, "key.revoke").object(asked.id.hyphenated());
+    let asked = About { by: who.mandate(), account, id: key_id(&key)? };
     let unit = audited(who.actor, api_key::revoke, about);
-    state.store.write((account, key_id(&key)?, who.rights), unit).await?;
+    state.store.write(asked, unit).await?;
     state.forget_keys().await?;
     Ok(nothing())
 }

@@ -1,10 +1,9 @@
 //! Who calls: what its key or session may do, and which accounts are within its reach.
 
 use crate::core::account::AccountId;
-use crate::core::api_key::Own;
 use crate::core::audit::Actor;
 use crate::core::key::{KeyId, Role};
-use crate::core::people::Mandate;
+use crate::core::mandate::Mandate;
 use crate::core::reach::{self, Sight, View};
 use crate::core::rights::{Right, Rights};
 use crate::core::{Error, Noun, Scope, Timestamp};
@@ -30,8 +29,6 @@ pub(super) struct Who {
     pub person: Option<String>,
     /// When the key or session ends by itself.
     pub expires: Option<Timestamp>,
-    /// What its key has; a person hands out what its role has.
-    pub own: Own,
     /// As the audit log names it.
     pub actor: Actor,
 }
@@ -54,7 +51,6 @@ impl<S: Sync> FromRequestParts<S> for Who {
             key: principal.key,
             person,
             expires: principal.expires,
-            own: Own::of(principal),
             actor: holder(principal, context.client.address),
         })
     }

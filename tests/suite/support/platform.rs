@@ -4,8 +4,9 @@ use super::{Answer, TestApp};
 use rookery::core::account::NewAccount;
 use rookery::core::api_key::{self, New, Patch};
 use rookery::core::key::{self, Role};
+use rookery::core::mandate::Mandate;
 use rookery::core::rights::{Right, Rights};
-use rookery::core::{AccountId, Timestamp};
+use rookery::core::{AccountId, Scope, Timestamp};
 use rookery::wire::Options;
 use serde_json::Value;
 
@@ -73,7 +74,9 @@ pub async fn platform_key(app: &TestApp, account: AccountId, rights: Rights) -> 
 
 /// A key with limits: its id and its text.
 pub async fn key_with(app: &TestApp, account: AccountId, role: Role, patch: Patch) -> (String, String) {
-    let new = New { account, role, text: None, patch };
+    let operators = app.store.write(String::new(), key::create_operator).await.expect("an operator's key");
+    let by = Mandate { from: Scope { root: AccountId(0), account: AccountId(0) }, key: operators.id };
+    let new = New { by, account, role, text: None, patch };
     let (made, _) = app.store.write(new, api_key::create).await.expect("a key is made");
     (made.id.hyphenated(), made.text.reveal().to_owned())
 }

@@ -2,13 +2,14 @@
 
 use super::{AT_ONCE, Act, World, all};
 use crate::support::TestApp;
-use rookery::core::api_key::{self, Own, Rotation};
+use rookery::core::api_key::{self, Rotation};
 use rookery::core::cap::{self, Caps};
 use rookery::core::ceiling::{self, Patch};
 use rookery::core::closing::{self, Close};
-use rookery::core::key::KeyId;
+use rookery::core::key::{self, KeyId};
+use rookery::core::mandate::Mandate;
 use rookery::core::money::Amount;
-use rookery::core::people::{self, About, Mandate};
+use rookery::core::people::{self, About};
 use rookery::core::person::{self, Change, NewPerson, Person, Role};
 use rookery::core::reach::Sight;
 use rookery::core::rights::Rights;
@@ -39,8 +40,10 @@ pub(super) enum Deed {
     SignOut(usize, usize),
     EndSession(usize),
     TakeFactor(usize, usize),
-    Rotate,
-    RevokeOwn,
+    Make(usize),
+    Widen(usize),
+    Rotate(usize),
+    Revoke(usize),
     Hold(Level),
     Release(Level),
     Close(Level),
@@ -50,8 +53,8 @@ pub(super) enum Deed {
 }
 
 use Deed::{
-    Add, Cap, Close as End, Demote, EndSession, Hold, Limit, OwnPassword, Password, Release, Remove, Reopen,
-    RevokeOwn, Rotate, SignIn, SignOut, TakeFactor,
+    Add, Cap, Close as End, Demote, EndSession, Hold, Limit, Make, OwnPassword, Password, Release, Remove,
+    Reopen, Revoke, Rotate, SignIn, SignOut, TakeFactor, Widen,
 };
 use Level::{Operator, Partner};
 
@@ -82,10 +85,17 @@ const PAIRS: &[(Deed, Deed)] = &[
     (SignIn(2), Hold(Partner)),
     (OwnPassword(2), Remove(0, 2)),
     // Keys against each other and against their account.
-    (Rotate, Rotate),
-    (Rotate, RevokeOwn),
-    (RevokeOwn, RevokeOwn),
-    (Rotate, Limit(Operator, 5)),
+    (Rotate(0), Rotate(0)),
+    (Rotate(0), Revoke(0)),
+    (Rotate(0), Widen(1)),
+    (Revoke(0), Revoke(1)),
+    (Rotate(0), Limit(Operator, 5)),
+    // Whoever was demoted or removed meanwhile makes, widens, replaces and ends no key.
+    (Demote(0, 1), Make(1)),
+    (Demote(0, 1), Widen(1)),
+    (Demote(0, 1), Rotate(1)),
+    (Remove(0, 1), Revoke(1)),
+    (EndSession(1), Rotate(1)),
     // What the operator did stays.
     (Hold(Operator), Hold(Partner)),
     (Hold(Operator), Release(Partner)),
@@ -110,8 +120,9 @@ const BESIDE: &[(Deed, Act)] = &[
     (Remove(0, 2), Act::DeleteAccount),
     (Add(0), Act::DeleteAccount),
     (OwnPassword(2), Act::DeleteAccount),
-    (Rotate, Act::DeleteAccount),
-    (Rotate, Act::RevokeKey),
+    (Rotate(0), Act::DeleteAccount),
+    (Rotate(0), Act::RevokeKey),
+    (Make(0), Act::DeleteAccount),
     (Hold(Partner), Act::DeleteAccount),
     (End(Operator), Act::DeleteChild),
     (End(Partner), Act::DeleteAccount),
@@ -170,6 +181,7 @@ pub(super) async fn act(tx: &mut Tx, world: &World, deed: Deed) -> Result<String
     let People { people, code } = &world.people;
     let by = |who: usize| Mandate { from: scope, key: people[who].1 };
     let about = |who: usize, whom: usize| About { by: by(who), scope, id: people[whom].0.id };
+    let of_key = |who: usize| api_key::About { by: by(who), account: scope.account, id: world.key };
     match deed {
         SignIn(who) => {
             let asked = asked(&people[who].0, &scope, who, &world.vault, Some(code.clone()));
@@ -201,16 +213,19 @@ pub(super) async fn act(tx: &mut Tx, world: &World, deed: Deed) -> Result<String
         SignOut(who, whom) => people::sign_out(tx, &about(who, whom)).await?,
         EndSession(who) => session::end(tx, &(scope, people[who].0.id, people[who].1)).await?,
         TakeFactor(who, whom) => people::take_second_factor(tx, &about(who, whom)).await?,
-        Rotate => {
-            let rotation = Rotation {
-                account: scope.account,
-                id: world.key,
-                overlap: 0,
-                own: Own { rights: Rights::ALL, networks: Vec::new(), expires: None },
-            };
-            api_key::rotate(tx, &rotation).await?;
+        Make(who) => {
+            let (by, account, role) = (by(who), scope.account, key::Role::Live);
+            let patch = api_key::Patch { name: Some("made".into()), ..api_key::Patch::default() };
+            api_key::create(tx, &api_key::New { by, account, role, text: None, patch }).await?;
         }
-        RevokeOwn => api_key::revoke(tx, &(scope.account, world.key, Rights::ALL)).await?,
+        Widen(who) => {
+            let patch = api_key::Patch { rights: Some(Rights::ALL), ..api_key::Patch::default() };
+            api_key::update(tx, &(of_key(who), patch)).await?;
+        }
+        Rotate(who) => {
+            api_key::rotate(tx, &Rotation { about: of_key(who), overlap: 0 }).await?;
+        }
+        Revoke(who) => api_key::revoke(tx, &of_key(who)).await?,
         Hold(level) => drop(suspension::suspend(tx, &by_sight(world, level)).await?),
         Release(level) => drop(suspension::resume(tx, &by_sight(world, level)).await?),
         End(level) => {
