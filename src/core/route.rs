@@ -3,7 +3,7 @@
 //! lowest priority number come first, like mail exchangers, and weights share numbers out between equals. A number stays
 //! with its carrier: what it hashes to decides, not chance, so that messages to one phone keep their order.
 
-use super::carrier::{self, CarrierId};
+use super::carrier::{self, Carrier, CarrierId};
 use super::change::{self, Kind};
 use super::network::{self, Network};
 use super::phone::Msisdn;
@@ -197,9 +197,10 @@ fn choose<'h>(hops: impl Iterator<Item = &'h Hop> + Clone, to: Msisdn) -> Option
 /// All routes, with what is known of their carriers.
 pub async fn routes(rx: &mut Rx, (): &()) -> Result<Routes> {
     let carriers = carrier::all(rx, &()).await?;
+    let carriers: HashMap<CarrierId, &Carrier> = carriers.iter().map(|known| (known.id, known)).collect();
     let mut by_prefix: HashMap<String, Vec<Hop>> = HashMap::new();
     for Route { prefix, carrier, priority, weight } in all(rx, &()).await? {
-        let Some(known) = carriers.iter().find(|known| known.id == carrier) else { continue };
+        let Some(known) = carriers.get(&carrier) else { continue };
         let is_whole = known.takes_whole();
         let hop = Hop { carrier, priority, weight, is_down: known.down.is_some(), is_whole };
         by_prefix.entry(prefix).or_default().push(hop);
