@@ -16,14 +16,18 @@ use crate::pg_connect::{Connector, Role};
 
 /// How often the tables' sizes are looked at: a look at some tens of files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long it rests after a server has refused: it would do so again.
+const REFUSED: Duration = Duration::from_mins(1);
 /// By how much a table grows between two analyses, first from one page.
 const GROWTH: u32 = 8;
 
 /// Keeps looking; never ends.
 pub(crate) async fn keep(connector: &Connector) {
     let mut idle: Option<Conn> = None;
+    let mut rest = LOOK_EVERY;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(rest).await;
+        rest = LOOK_EVERY;
         let conn = match idle.take() {
             Some(conn) if conn.alive() => conn,
             _ => match connector.connect(Role::Write).await {
@@ -34,7 +38,10 @@ pub(crate) async fn keep(connector: &Connector) {
         };
         match look(&conn).await {
             Ok(()) => idle = Some(conn),
-            Err(error) => tracing::warn!(%error, "PostgreSQL does not analyse a table"),
+            Err(error) => {
+                tracing::warn!(%error, "PostgreSQL does not analyse a table");
+                rest = REFUSED;
+            }
         }
     }
 }
