@@ -7,7 +7,7 @@ use super::key::{self, KeyId, NAME_MAX, NewKey, Role, networks};
 use super::limits::{self, BoundsId, Limits};
 use super::mandate::{Mandate, Own};
 use super::money::Amount;
-use super::rights::Rights;
+use super::rights::{Right, Rights};
 use super::secret::Secret;
 use super::{Code, Error, Noun, Result, Scope, Timestamp, Violation};
 use ipnet::IpNet;
@@ -174,7 +174,9 @@ pub async fn create(tx: &mut Tx, new: &New) -> Result<(NewKey, Held)> {
         key::may_have(tx, new.account, new.role).await?
     };
     let mut patch = new.patch.clone();
-    new.by.own(tx, None).await?.bound(&mut patch, true)?;
+    let own = new.by.own(tx, None).await?;
+    own.need(Right::Keys)?;
+    own.bound(&mut patch, true)?;
     let now: Timestamp = tx.now();
     // All tenants: keys are found by their account's number.
     let count: i64 = tx
@@ -271,6 +273,7 @@ async fn judged(tx: &mut Tx, about: &About) -> Result<(Held, Own)> {
     if !works(&held) {
         return Err(Error::NotFound(Noun::Key));
     }
+    own.need(Right::Keys)?;
     own.covers(held.rights)?;
     Ok((held, own))
 }
@@ -327,6 +330,7 @@ pub async fn rotate(tx: &mut Tx, asked: &Rotation) -> Result<(NewKey, Held)> {
 /// Makes a key of an account void. Whoever has fewer rights than the key may not.
 pub async fn revoke(tx: &mut Tx, about: &About) -> Result<()> {
     let own = about.by.own(tx, Some(about.id)).await?;
+    own.need(Right::Keys)?;
     own.covers(find(tx, &(about.account, about.id)).await?.rights)?;
     key::revoke(tx, &about.id).await
 }

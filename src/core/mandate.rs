@@ -7,7 +7,7 @@
 use super::api_key::Patch;
 use super::key::{KeyId, Role, networks};
 use super::person::PersonId;
-use super::rights::Rights;
+use super::rights::{Right, Rights};
 use super::{Error, Result, Scope, Timestamp};
 use ipnet::IpNet;
 use store::{FromRow, Row, Tx, sql};
@@ -31,69 +31,60 @@ pub(super) struct Own {
     pub networks: Vec<IpNet>,
     /// When what it hands out ends at the latest. A person's session is no bound.
     pub expires: Option<Timestamp>,
-    works: Works,
-}
-
-/// How long a key opens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Works {
-    revoked: Option<Timestamp>,
-    until: Option<Timestamp>,
+    works: bool,
 }
 
 impl FromRow for Own {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
         let (key, role): (_, Role) = (row.next()?, row.next()?);
-        let (rights, within) = (row.next::<Option<Rights>>()?, row.next::<Option<String>>()?);
-        let works = Works { revoked: row.next()?, until: row.next()? };
         Ok(Own {
             key,
-            rights: rights.unwrap_or(Rights::ALL),
-            networks: networks(within.as_deref())?,
-            expires: works.until.filter(|_| role != Role::SignIn),
-            works,
+            rights: row.next::<Option<Rights>>()?.unwrap_or(Rights::ALL),
+            networks: networks(row.next::<Option<String>>()?.as_deref())?,
+            expires: row.next::<Option<Timestamp>>()?.filter(|_| role != Role::SignIn),
+            works: row.next()?,
         })
     }
 }
 
-const COLUMNS: &str = "id, role, rights, networks, revoked, expires";
+/// The first parameter is the present moment.
+const KEYS: &str =
+    "SELECT id, role, rights, networks, expires, revoked IS NULL AND (expires IS NULL OR expires > $1)
+     FROM access_key";
 
 impl Mandate {
     /// What it has now. Its key is locked, and so is the one that the unit is about.
     pub(super) async fn own(&self, tx: &mut Tx, about: Option<KeyId>) -> Result<Own> {
+        let now: Timestamp = tx.now();
         let found = tx
             .all(
                 // All tenants: a key is found by its id, and says whose it is.
-                sql!("SELECT ", COLUMNS, " FROM access_key WHERE id = $1 OR id = $2 ORDER BY id FOR UPDATE"),
-                &[&self.key, &about.unwrap_or(self.key)],
+                sql!(KEYS, " WHERE id = $2 OR id = $3 ORDER BY id FOR UPDATE"),
+                &[&now, &self.key, &about.unwrap_or(self.key)],
             )
             .await?;
-        self.found(tx, found)
+        self.found(found)
     }
 
     /// What it may do now. Its key is locked, and so is everything that a person has signed in with.
     pub(super) async fn rights(&self, tx: &mut Tx, scope: Scope, person: Option<PersonId>) -> Result<Rights> {
+        let now: Timestamp = tx.now();
         let subject = person.map(|person| person.to_string());
         let found = tx
             .all(
                 sql!(
-                    "SELECT ",
-                    COLUMNS,
-                    " FROM access_key
-                     WHERE id = $1 OR (account = $2 AND subject = CAST($3 AS TEXT) AND revoked IS NULL)
+                    KEYS,
+                    " WHERE id = $2 OR (account = $3 AND subject = CAST($4 AS TEXT) AND revoked IS NULL)
                      ORDER BY id FOR UPDATE"
                 ),
-                &[&self.key, &scope.account, &subject],
+                &[&now, &self.key, &scope.account, &subject],
             )
             .await?;
-        Ok(self.found(tx, found)?.rights)
+        Ok(self.found(found)?.rights)
     }
 
-    fn found(&self, tx: &Tx, keys: Vec<Own>) -> Result<Own> {
-        let now: Timestamp = tx.now();
-        let works =
-            |own: &Own| own.works.revoked.is_none() && own.works.until.is_none_or(|until| until > now);
-        keys.into_iter().find(|own| own.key == self.key).filter(works).ok_or(Error::Unauthenticated)
+    fn found(&self, keys: Vec<Own>) -> Result<Own> {
+        keys.into_iter().find(|own| own.key == self.key && own.works).ok_or(Error::Unauthenticated)
     }
 }
 
@@ -106,6 +97,11 @@ impl Own {
     fn has(&self, networks: &[IpNet]) -> bool {
         let is_within = |network: &IpNet| self.networks.iter().any(|own| own.contains(network));
         self.networks.is_empty() || (!networks.is_empty() && networks.iter().all(is_within))
+    }
+
+    /// Insists on a right, which it had when the request came.
+    pub(super) fn need(&self, right: Right) -> Result<()> {
+        if self.rights.allows(right) { Ok(()) } else { Err(Error::Forbidden) }
     }
 
     /// Insists on having these rights.

@@ -56,7 +56,7 @@ pub struct Caller {
 }
 
 /// A caller whose account owns accounts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct PartnerCaller {
     /// The partner's account.
     pub partner: AccountId,

@@ -229,6 +229,22 @@ async fn what_a_deleted_accounts_last_holds_leave_goes_to_its_partner() {
     app.store.write(set, rate::set).await.expect("a rate");
     let limits = Limits { messages: Some(50), per_country: Some(100), ..Limits::default() };
     app.store.write((scope, limits), limits::set).await.expect("limits");
+    // More than one piece of the sweep takes: keys that counted in some countries each.
+    let counted = async |tx: &mut Tx, scope: &Scope| {
+        for key in 0..600_i64 {
+            let bounds: [u8; 16] = tx.id();
+            tx.put(
+                sql!(
+                    "INSERT INTO country_count (root, account, country, day, recipients, bounds)
+                     VALUES ($1, $2, 'NL', $3, 1, $4)"
+                ),
+                &[&scope.root, &scope.account, &key, &bounds],
+            )
+            .await?;
+        }
+        Ok::<_, rookery::core::Error>(())
+    };
+    app.store.write(scope, counted).await.expect("counts");
     let grant = Grant { account: scope.account, amount: Amount(10_000_000), currency: None };
     app.store.write(grant, ledger::grant).await.expect("credit");
     app.notice_changes().await;

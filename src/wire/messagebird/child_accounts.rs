@@ -114,7 +114,7 @@ fn checked_name(text: &str) -> Result<String, Code> {
 }
 
 /// An id that is no number is an account that is not found.
-fn child_of(caller: &PartnerCaller, id: &str) -> Result<ChildOf, Refusal> {
+fn child_of(caller: PartnerCaller, id: &str) -> Result<ChildOf, Refusal> {
     let child = AccountId::parse(id).ok_or(Error::NotFound(Noun::Account))?;
     Ok(ChildOf { partner: caller.partner, child })
 }
@@ -208,7 +208,7 @@ async fn view(
     caller: PartnerCaller,
     Path(id): Path<String>,
 ) -> Result<Json<Child>, Refusal> {
-    let child = state.store.read(child_of(&caller, &id)?, account::child).await?;
+    let child = state.store.read(child_of(caller, &id)?, account::child).await?;
     Ok(Json(Child { id: child.id.0, name: child.name, invoice_aggregation: child.invoice_aggregation }))
 }
 
@@ -226,7 +226,7 @@ async fn update(
     Path(id): Path<String>,
     attributes: Attributes,
 ) -> Result<Json<ChildName>, Refusal> {
-    let child = child_of(&caller, &id)?;
+    let child = child_of(caller, &id)?;
     let mut reader = attributes.reader();
     let name = reader.optional(&["name"], checked_name);
     reader.finish()?;
@@ -255,7 +255,7 @@ async fn delete(
     actor: Actor,
     Path(id): Path<String>,
 ) -> Result<Json<Nothing>, Refusal> {
-    let child = child_of(&caller, &id)?;
+    let child = child_of(caller, &id)?;
     if caller.is_test {
         rehearse(&state.store, child, account::delete_child).await?;
     } else {
