@@ -234,7 +234,7 @@ async function scheduling() {
   const far = await send(one, [one], { scheduledDatetime: shifted }, { scheduledDatetime: hour, ...waits });
   assert.deepEqual(await call('messages.read', far.seen.id), far.seen);
   ok('messages.create', 'for later: an hour with any offset, scheduled without a time');
-  const cancelled = await call('messages.create', { originator: 'FarmShop', recipients: one, body: TEXT, scheduledDatetime: later(1_000) });
+  const cancelled = await call('messages.create', { originator: 'FarmShop', recipients: one, body: TEXT, scheduledDatetime: later(3_000) });
   assert.equal(await call('messages.delete', cancelled.id), true);
   await fails(call('messages.read', cancelled.id), 404, NO_MESSAGE);
   ok('messages.delete', 'scheduled: cancelled');
@@ -320,7 +320,7 @@ async function reporting(origin) {
   const silent = await send(31655500011, [31655500011], { reportUrl: `${origin}/silent` });
   const tested = await testing(`${origin}/silent`);
   const reported = await send(to, to, { reference, reportUrl: `${origin}/dlr?shop=café 7&a[]=2&a[]=1` });
-  const read = await settled(reported, Object.fromEntries(to.map((number) => [number, MAGIC[number][0]])));
+  await settled(reported, Object.fromEntries(to.map((number) => [number, MAGIC[number][0]])));
   ok('messages.read', `${to.length} recipients, one of each outcome, with reasons and error codes`);
   await settled(silent);
 
@@ -344,12 +344,14 @@ async function reporting(origin) {
   const text = (told) => JSON.stringify(Object.entries(known(told)).sort());
   const told = callbacks.map(({ query: { statusDatetime, ...rest } }) => rest);
   assert.deepEqual(told.map(text).sort(), expected.map(asTold).map(text).sort());
+  const read = await call('messages.read', reported.seen.id);
   for (const { target, query } of callbacks) {
     assert.ok(target.startsWith('/dlr?a%5B%5D=2&a%5B%5D=1&datacoding=plain&'), target);
     const item = read.recipients.items.find(({ recipient }) => recipient === Number(query.recipient));
-    if (item.status === query.status) {
-      assert.equal(query.statusDatetime, item.statusDatetime);
-    }
+    if (item.status !== query.status) continue;
+    // A message is shown as sent from its acceptance on; it is reported as sent when the carrier has it.
+    const [then, shown] = [query, item].map(({ statusDatetime }) => Date.parse(statusDatetime));
+    assert.ok(item.status === 'sent' ? shown <= then && then <= Date.now() : shown === then, `${item.status}: ${then}, ${shown}`);
   }
   ok('callbacks', `${callbacks.length}, each status once and value by value; valid by JWT and by the older signature`);
   const refused = await receiver.checkRefusals(callbacks[0]);
@@ -360,8 +362,9 @@ async function reporting(origin) {
     const [first, second] = await receiver.about(again.seen.id, 2);
     assert.equal(second.target, first.target);
     assert.notEqual(receiver.claims(second).jti, receiver.claims(first).jti);
+    // After the second it would be five seconds.
     const waited = second.at - first.at;
-    assert.ok(waited >= 950 && waited < 3000, `the second attempt came after ${waited} ms`);
+    assert.ok(waited >= 950 && waited < 5000, `the second attempt came after ${waited} ms`);
     ok('callbacks', `answered ${status}: again after about a second, the same URL with a fresh token`);
   }
   await receiver.about(silent.seen.id, 0);

@@ -143,7 +143,7 @@ def scheduling():
     far = send(ONE, [ONE], {"scheduledDatetime": shifted}, status="scheduled", scheduledDatetime=hour)
     is_message(call("message", far.id), "FarmShop", [ONE], TEXT, "scheduled", scheduledDatetime=hour)
     ok("message_create", "for later: an hour with any offset, scheduled without a time")
-    cancelled = call("message_create", "FarmShop", ONE, TEXT, {"scheduledDatetime": later(1).isoformat()})
+    cancelled = call("message_create", "FarmShop", ONE, TEXT, {"scheduledDatetime": later(3).isoformat()})
     same(call("message_delete", cancelled.id), None)
     fails(NO_MESSAGE, "message", cancelled.id)
     ok("message_delete", "scheduled: cancelled")
@@ -258,7 +258,8 @@ def reporting(origin):
     first, second = receiver.about(again.id, 2)
     same(second.url, first.url, "URL")
     waited = second.at - first.at
-    true(0.95 <= waited < 3, f"the second attempt came after {waited} s")
+    # After the second it would be five seconds.
+    true(0.95 <= waited < 5, f"the second attempt came after {waited} s")
     ok("callbacks", "answered 500: again after about a second, the same URL with a fresh token")
     settled(silent.id, {ONE: "delivered"})
     receiver.about(silent.id, 0)
