@@ -285,17 +285,6 @@ pub async fn set_signing_key(tx: &mut Tx, (id, text, vault): &(AccountId, Secret
     Ok(())
 }
 
-/// Whether an account may not act for now: by its own status or its partner's.
-pub(super) async fn is_suspended(rx: &mut Rx, scope: &Scope) -> Result<bool> {
-    let suspended: Vec<AccountId> = rx
-        .all(
-            sql!("SELECT id FROM account WHERE id IN ($1, $2) AND status = 'suspended' ORDER BY id"),
-            &[&scope.account, &scope.root],
-        )
-        .await?;
-    Ok(!suspended.is_empty())
-}
-
 /// An account by its number, deleted ones included.
 pub async fn find(rx: &mut Rx, id: &AccountId) -> Result<Account> {
     rx.maybe(sql!("SELECT ", COLUMNS, " FROM account WHERE id = $1"), &[id])

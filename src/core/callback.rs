@@ -6,13 +6,14 @@
 //! are the same bytes with fresh signatures.
 
 use super::endpoint::{self, Standing};
-use super::lease::{Holder, Lane};
+use super::lease::Lane;
 use super::message::{self, Message, MessageId, Reason, Recipient, Status};
 use super::network::Networks;
 use super::rendered::Rendered;
-use super::signing_key::{self, Sealed};
+use super::signing_key::Sealed;
+use super::terms::Messaging;
 use super::words::words;
-use super::{Result, Scope, Timestamp, account, alert, callback_log, event, lease, smpp_outbox};
+use super::{Noun, Result, Scope, Timestamp, alert, callback_log, event, smpp_outbox};
 use sha2::{Digest, Sha256};
 use store::{FromRow, Row, Rx, Tx, sql};
 
@@ -161,13 +162,6 @@ pub struct Due {
     pub rendered: Option<String>,
 }
 
-impl Due {
-    /// Whether it is still to be rendered, from its message.
-    fn needs_message(&self) -> bool {
-        self.rendered.is_none() && !matches!(self.kind, Kind::Event | Kind::Alert)
-    }
-}
-
 impl FromRow for Due {
     fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
         Ok(Due {
@@ -236,7 +230,7 @@ pub async fn open_lanes(rx: &mut Rx, after: &Lane) -> Result<Vec<Seen>> {
 pub struct Batch {
     /// What is due, in order.
     pub due: Vec<Due>,
-    /// The messages of those that are not rendered yet, in the same order.
+    /// The messages that they are about, in the same order: none if it is gone, or if there never was one.
     pub messages: Vec<Option<Message>>,
     /// What those that are events carry, in the same order.
     pub events: Vec<Option<event::Outgoing>>,
@@ -252,45 +246,96 @@ pub struct Batch {
     pub is_suspended: bool,
 }
 
-/// Takes a lane and reads what is due in it; `None` if another process has the lane.
-pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option<Batch>> {
-    // All tenants: a lane is one account's; its rows say whose.
-    if !lease::take(tx, &(*lane, *holder)).await? {
-        return Ok(None);
+/// What is due, its message, and how the endpoint stands.
+struct Found {
+    due: Due,
+    message: Option<Message>,
+    standing: Standing,
+}
+
+impl FromRow for Found {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        let due = Due::from_row(row)?;
+        let (fails, probe) = (row.next()?, row.next()?);
+        // One that its account deleted may be gone by now: nothing can be told of it any more.
+        let has_message: bool = row.next()?;
+        let message = has_message.then(|| Message::from_row(row)).transpose()?;
+        if message.is_none() {
+            row.skip_rest();
+        }
+        Ok(Found { due, message, standing: Standing { fails, probe } })
     }
-    let now: Timestamp = tx.now();
-    let standing = endpoint::standing(tx, lane).await?;
-    let due: Vec<Due> = tx
+}
+
+/// What the callbacks of an account are sent with.
+struct Sender {
+    signing_key: Sealed,
+    legacy: Option<bool>,
+    time_zone: Option<String>,
+    is_suspended: bool,
+}
+
+impl FromRow for Sender {
+    fn from_row(row: &mut Row<'_>) -> std::result::Result<Self, store::Error> {
+        Ok(Sender {
+            signing_key: Sealed::from_row(row)?,
+            legacy: row.next()?,
+            time_zone: row.next()?,
+            is_suspended: row.next()?,
+        })
+    }
+}
+
+/// What is due in a lane: for whoever has its lease. Two statements, whatever there is but events.
+pub async fn batch(rx: &mut Rx, lane: &Lane) -> Result<Batch> {
+    // All tenants: a lane is one account's; its rows say whose.
+    let now: Timestamp = rx.now();
+    let mut found: Vec<Found> = rx
         .all(
             sql!(
-                "SELECT id, root, account, kind, message, msisdn, status, reason, error, changed, price, url, attempts, target
-                 FROM callback WHERE open AND lane = $1 AND due <= $2 ORDER BY due, id LIMIT $3"
+                "SELECT c.id, c.root, c.account, c.kind, c.message, c.msisdn, c.status, c.reason, c.error, c.changed, c.price,
+                 c.url, c.attempts, c.target, e.lane IS NOT NULL, e.probe, m.id IS NOT NULL, ",
+                message::COLUMNS,
+                " FROM callback c LEFT JOIN endpoint e ON e.lane = c.lane
+                 LEFT JOIN message m ON m.root = c.root AND m.account = c.account AND m.id = c.message
+                 WHERE c.open AND c.lane = $1 AND c.due <= $2 ORDER BY c.due, c.id LIMIT $3"
             ),
-            &[&lane.0, &now, &standing.most],
+            &[&lane.0, &now, &BATCH],
         )
         .await?;
-    let Some(Due { scope, .. }) = due.first().cloned() else {
-        return Ok(Some(Batch::default()));
+    let Some(Found { due: Due { scope, .. }, standing, .. }) = found.first() else {
+        return Ok(Batch::default());
     };
-    if account::is_suspended(tx, &scope).await? {
-        return Ok(Some(Batch { is_suspended: true, ..Batch::default() }));
+    let (scope, standing) = (*scope, *standing);
+    found.truncate(standing.most(now));
+    let sender: Option<Sender> = rx
+        .maybe(
+            sql!(
+                "SELECT k.sealed, k.created, k.next, k.next_at, s.legacy_signature, s.time_zone,
+                 EXISTS (SELECT 1 FROM account a WHERE a.id IN ($1, $2) AND a.status = 'suspended')
+                 FROM signing_key k LEFT JOIN messaging s ON s.root = k.root AND s.account = k.account
+                 WHERE k.root = $1 AND k.account = $2"
+            ),
+            &[&scope.root, &scope.account],
+        )
+        .await?;
+    let Sender { signing_key, legacy, time_zone, is_suspended } =
+        sender.ok_or(super::Error::NotFound(Noun::Key))?;
+    if is_suspended {
+        return Ok(Batch { is_suspended, ..Batch::default() });
     }
-    // What is rendered already needs none; and one that its account deleted may be gone by now: nothing can be told of it
-    // any more.
-    let new: Vec<MessageId> = due.iter().filter(|one| one.needs_message()).map(|one| one.message).collect();
-    let mut found = message::for_callbacks(tx, &scope, &new).await?.into_iter();
-    let messages = due.iter().map(|one| if one.needs_message() { found.next()? } else { None }).collect();
-    let mut events = Vec::with_capacity(due.len());
-    for one in &due {
-        events.push(match one.kind {
-            Kind::Event => event::outgoing(tx, &one.scope, one.message, &one.url).await?,
+    let mut events = Vec::with_capacity(found.len());
+    for Found { due, .. } in &found {
+        events.push(match due.kind {
+            Kind::Event => event::outgoing(rx, &due.scope, due.message, &due.url).await?,
             _ => None,
         });
     }
-    let signing_key = signing_key::of(tx, &scope).await?;
-    let super::terms::Messaging { legacy_signature: legacy, time_zone, .. } =
-        super::terms::messaging(tx, &scope).await?;
-    Ok(Some(Batch { due, messages, events, signing_key, legacy, time_zone, standing, is_suspended: false }))
+    let usual = Messaging::default();
+    let (legacy, time_zone) =
+        (legacy.unwrap_or(usual.legacy_signature), time_zone.unwrap_or(usual.time_zone));
+    let (due, messages) = found.into_iter().map(|one| (one.due, one.message)).unzip();
+    Ok(Batch { due, messages, events, signing_key, legacy, time_zone, standing, is_suspended })
 }
 
 /// How callbacks look on the wire: given by whoever knows the vendor, so that nothing here does.

@@ -29,33 +29,25 @@ pub const COUNTED_MAX: i64 = 1_000;
 /// Endpoints that are listed.
 const LISTED_MAX: i64 = 500;
 
-/// How an endpoint stands when its lane is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How an endpoint stands when its lane is taken. Most have no row and are well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Whether its last calls failed.
     pub fails: bool,
-    /// Whether it is paused, and this is its probe.
-    pub is_probe: bool,
-    /// How many callbacks may be taken.
-    pub most: i64,
+    /// When it is tried next, if it is paused.
+    pub probe: Option<Timestamp>,
 }
 
-impl Default for Standing {
-    fn default() -> Self {
-        Standing { fails: false, is_probe: false, most: callback::BATCH }
+impl Standing {
+    /// Whether what is sent is a probe.
+    pub fn is_probe(&self) -> bool {
+        self.probe.is_some()
     }
-}
 
-/// How a lane's endpoint stands: most have no row and are well.
-pub(super) async fn standing(rx: &mut Rx, lane: &Lane) -> Result<Standing> {
-    let now: Timestamp = rx.now();
-    let probe: Option<Option<Timestamp>> =
-        rx.maybe(sql!("SELECT probe FROM endpoint WHERE lane = $1"), &[&lane.0]).await?;
-    Ok(match probe {
-        None => Standing::default(),
-        Some(None) => Standing { fails: true, ..Standing::default() },
-        Some(Some(probe)) => Standing { fails: true, is_probe: true, most: i64::from(probe <= now) },
-    })
+    /// How many callbacks may be sent now.
+    pub(super) fn most(&self, now: Timestamp) -> usize {
+        self.probe.map_or(usize::MAX, |probe| usize::from(probe <= now))
+    }
 }
 
 /// What came of some calls to an endpoint that fails, or has failed.
@@ -127,7 +119,7 @@ pub async fn heard(tx: &mut Tx, heard: &Heard) -> Result<Option<Turn>> {
             &[&lane.0, &scope.root, &scope.account, &origin, &failed, &begun, &now, &last.said_in_short()],
         )
         .await?;
-    if standing.is_probe {
+    if standing.is_probe() {
         for attempt in attempts {
             record_probe(tx, attempt).await?;
         }
@@ -141,7 +133,7 @@ pub async fn heard(tx: &mut Tx, heard: &Heard) -> Result<Option<Turn>> {
         .await?;
         return Ok(Some(Turn::Paused { account, origin, failures }));
     }
-    if paused.is_some() && standing.is_probe {
+    if paused.is_some() && standing.is_probe() {
         tx.put(
             sql!("UPDATE endpoint SET probes = $2, probe = $3 WHERE lane = $1"),
             &[&lane.0, &(probes + 1), &now.0.saturating_add(gap(probes + 1))],

@@ -1,7 +1,9 @@
 //! Leases: which process works on a lane of an outbox. One that stops renewing loses its lane to whoever asks next.
 
 use super::{Result, Timestamp};
-use store::{Tx, sql};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use store::{Clock, Store, Tx, sql};
 
 /// A lane: of a carrier, or of an account's callbacks to one origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,21 +16,31 @@ pub struct Holder(pub [u8; 16]);
 /// A lease that is not renewed ends after this time.
 const LASTS_US: i64 = 3_000_000;
 
+/// Whether a lease lasts long enough to begin work with.
+fn is_fresh(until: Timestamp, now: Timestamp) -> bool {
+    until.0 > now.0.saturating_add(LASTS_US / 2)
+}
+
 /// Takes a free lane or renews one's own; false if another process has it.
-pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<bool> {
+pub async fn take(tx: &mut Tx, asked: &(Lane, Holder)) -> Result<bool> {
+    Ok(take_until(tx, asked).await?.is_some())
+}
+
+/// The same; answers until when.
+async fn take_until(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Option<Timestamp>> {
     let now: Timestamp = tx.now();
     // Nobody else can take it before its time, so one that is fresh enough need not be written again. It is locked all the
     // same: two units of one lane come one after the other.
-    let held: Option<i64> = tx
+    let held: Option<Timestamp> = tx
         .maybe(
             sql!("SELECT until FROM lease WHERE lane = $1 AND holder = $2 FOR UPDATE"),
             &[&lane.0, &holder.0],
         )
         .await?;
-    if held.is_some_and(|until| until > now.0.saturating_add(LASTS_US / 2)) {
-        return Ok(true);
+    if held.is_some_and(|until| is_fresh(until, now)) {
+        return Ok(held);
     }
-    let until = now.0.saturating_add(LASTS_US);
+    let until = Timestamp(now.0.saturating_add(LASTS_US));
     let taken = tx
         .exec(
             sql!(
@@ -39,7 +51,56 @@ pub async fn take(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<bool> 
             &[&lane.0, &holder.0, &until, &now],
         )
         .await?;
-    Ok(taken == 1)
+    Ok((taken == 1).then_some(until))
+}
+
+/// Lanes that are remembered before those whose time is over are forgotten.
+const REMEMBERED: usize = 1_024;
+
+/// The lanes that a process knows to have. Nobody else can take one before its time, so there is nothing to ask the tables
+/// about one that is fresh: work on a lane costs a unit about twice in three seconds, however often it is looked at.
+#[derive(Debug)]
+pub struct Leases {
+    holder: Holder,
+    clock: Clock,
+    until: Mutex<HashMap<Lane, Timestamp>>,
+}
+
+impl Leases {
+    /// Those of a process, which has none yet.
+    pub fn new(holder: Holder, clock: Clock) -> Self {
+        Leases { holder, clock, until: Mutex::default() }
+    }
+
+    /// [`take`], unless the lane is known to be one's own for long enough.
+    pub async fn take(&self, store: &Store, lane: Lane) -> Result<bool> {
+        let now = Timestamp(self.clock.now_us());
+        let known = self.known(|until| until.get(&lane).copied());
+        if known.is_some_and(|until| is_fresh(until, now)) {
+            return Ok(true);
+        }
+        let taken = store.write((lane, self.holder), take_until).await?;
+        self.known(|known| {
+            if known.len() >= REMEMBERED {
+                known.retain(|_, until| is_fresh(*until, now));
+            }
+            match taken {
+                Some(until) => known.insert(lane, until),
+                None => known.remove(&lane),
+            };
+        });
+        Ok(taken.is_some())
+    }
+
+    /// Gives a lane back.
+    pub async fn give_back(&self, store: &Store, lane: Lane) -> Result<()> {
+        self.known(|known| known.remove(&lane));
+        store.write((lane, self.holder), give_back).await
+    }
+
+    fn known<T>(&self, ask: impl FnOnce(&mut HashMap<Lane, Timestamp>) -> T) -> T {
+        ask(&mut self.until.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Renews one's own lease, over or not; false if anybody else has had the lane since: what was under way is decided about.

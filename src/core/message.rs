@@ -727,22 +727,8 @@ pub(super) async fn receive(tx: &mut Tx, received: &Received) -> Result<(Message
 
 /// The message's common part, hidden or not.
 pub(super) async fn header(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Message> {
-    for_callbacks(rx, scope, &[id]).await?.pop().flatten().ok_or(Error::NotFound(Noun::Message))
-}
-
-/// The common parts of messages, hidden or not, as far as they are still there.
-pub(super) async fn for_callbacks(
-    rx: &mut Rx,
-    scope: &Scope,
-    ids: &[MessageId],
-) -> Result<Vec<Option<Message>>> {
-    Ok(rx
-        .maybe_each(
-            sql!("SELECT ", COLUMNS, " FROM message m WHERE m.root = $1 AND m.account = $2 AND m.id = $3"),
-            ids,
-            |id| [&scope.root, &scope.account, id],
-        )
-        .await?)
+    let sql = sql!("SELECT ", COLUMNS, " FROM message m WHERE m.root = $1 AND m.account = $2 AND m.id = $3");
+    rx.maybe(sql, &[&scope.root, &scope.account, &id]).await?.ok_or(Error::NotFound(Noun::Message))
 }
 
 /// Forgets what a message was forwarded with.

@@ -5,7 +5,7 @@
 //! account's system id reaches nobody.
 
 use super::callback::{self, Attempt, Due};
-use super::lease::{Holder, Lane};
+use super::lease::Lane;
 use super::message::{self, Message, MessageId, Status};
 use super::rendered::Rendered;
 use super::smpp_part::{self, Piece};
@@ -163,23 +163,18 @@ pub struct Told {
     pub pieces: Vec<Piece>,
 }
 
-/// Takes a lane and reads what is due in it; `None` if another process has the lane.
-pub async fn take(tx: &mut Tx, command: &(Lane, Holder)) -> Result<Option<Vec<Told>>> {
-    let Some(batch) = callback::take(tx, command).await? else { return Ok(None) };
-    let Some(Due { scope, .. }) = batch.due.first() else { return Ok(Some(Vec::new())) };
-    // How it looks depends on the bind, so that nothing is kept rendered: what was tried before needs its message again.
-    let ids: Vec<_> = batch.due.iter().filter(|due| due.rendered.is_some()).map(|due| due.message).collect();
-    let mut again = message::for_callbacks(tx, scope, &ids).await?.into_iter();
+/// What is due in a lane: for whoever has its lease.
+pub async fn batch(rx: &mut Rx, lane: &Lane) -> Result<Vec<Told>> {
+    let batch = callback::batch(rx, lane).await?;
     let mut told = Vec::with_capacity(batch.due.len());
-    for (due, fresh) in batch.due.into_iter().zip(batch.messages) {
-        let message = if due.rendered.is_some() { again.next().flatten() } else { fresh };
+    for (due, message) in batch.due.into_iter().zip(batch.messages) {
         let pieces = match &message {
             Some(message) if message.direction == message::Direction::In => Vec::new(),
-            _ => smpp_part::pieces(tx, &due.scope, due.message).await?,
+            _ => smpp_part::pieces(rx, &due.scope, due.message).await?,
         };
         told.push(Told { due, message, pieces });
     }
-    Ok(Some(told))
+    Ok(told)
 }
 
 /// The record of an attempt, for [`callback::attempted`].

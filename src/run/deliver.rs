@@ -7,7 +7,7 @@ pub use super::rota::Rota;
 use crate::core::callback::{self, Attempt, Batch, Dialect, Due, Kind, Signing};
 use crate::core::endpoint::{self, Heard};
 use crate::core::event;
-use crate::core::lease::{self, Holder, Lane};
+use crate::core::lease::{Lane, Leases};
 use crate::core::message::{Message, MessageId, Status};
 use crate::core::network::Networks;
 use crate::core::rendered::Rendered;
@@ -68,8 +68,8 @@ pub struct Courier {
     pub clock: Clock,
     /// What makes each token another one.
     pub entropy: Entropy,
-    /// This process.
-    pub holder: Holder,
+    /// The lanes that this process has.
+    pub leases: Leases,
 }
 
 /// Looks for lanes with something due and works on them.
@@ -203,9 +203,11 @@ impl Courier {
     }
 
     async fn send_some(&self, lane: Lane, stops: &(dyn Fn() -> bool + Send + Sync)) -> Result<Turn> {
-        let Some(batch) = self.store.write((lane, self.holder), callback::take).await? else {
+        if !self.leases.take(&self.store, lane).await? {
             return Ok(Turn::Rests(OTHERS));
-        };
+        }
+        // Beside the units, not in one: what is due is nobody else's to change while the lane is ours.
+        let batch = self.store.read(lane, callback::batch).await?;
         if batch.is_suspended {
             return Ok(Turn::Rests(SUSPENDED));
         }
@@ -285,7 +287,7 @@ impl Courier {
 
     /// A customer may take longer than a lease lasts, and a key may be changed meanwhile. Whether the lane is still ours.
     async fn renew(&self, lane: Lane, scope: Scope, seal: &Seal) -> Result<bool> {
-        let kept: Result<bool> = self.store.write((lane, self.holder), lease::take).await;
+        let kept = self.leases.take(&self.store, lane).await;
         let sealed = self.store.read(scope, signing_key::of).await?;
         let keys = Open::new(&self.vault, scope.account, &sealed)?;
         *seal.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -303,7 +305,7 @@ impl Courier {
             attempts: told().cloned().collect(),
         });
         let attempts: Vec<Attempt> =
-            attempts.into_iter().filter(|attempt| !standing.is_probe || attempt.is_done()).collect();
+            attempts.into_iter().filter(|attempt| !standing.is_probe() || attempt.is_done()).collect();
         if !attempts.is_empty() {
             self.store.write(attempts, callback::attempted).await?;
         }

@@ -21,7 +21,7 @@ pub mod sweep;
 use crate::core::callback::Dialect;
 use crate::core::event;
 use crate::core::key::Directory;
-use crate::core::lease::Holder;
+use crate::core::lease::{Holder, Leases};
 use crate::core::secret::Vault;
 use crate::core::terms::Book;
 use crate::core::wake::Wake;
@@ -95,7 +95,8 @@ impl Tasks {
             running.spawn(submit::run(office, stopped.clone()));
         }
         if duties.deliver {
-            let courier = Courier { store, terms, vault, egress, dialect, events, clock, entropy, holder };
+            let leases = Leases::new(holder, clock.clone());
+            let courier = Courier { store, terms, vault, egress, dialect, events, clock, entropy, leases };
             running.spawn(deliver::run(Arc::new(courier), wake, stopped));
         }
         Tasks { running, stop }

@@ -1,11 +1,12 @@
 //! The real loop that sends callbacks, with very many lanes, customers that never answer, and a stop in the middle of it.
 
+use crate::support::TestApp;
 use crate::support::correspondent::Shop;
 use crate::support::customer::{Customer, SILENCE};
 use futures_util::future::BoxFuture;
 use rookery::core::account::NewAccount;
 use rookery::core::callback::{self, About, Kind};
-use rookery::core::lease::{self, Holder};
+use rookery::core::lease::{self, Holder, Lane, Leases};
 use rookery::core::message::{MessageId, Reason, Recipient, Status};
 use rookery::core::money::Amount;
 use rookery::core::phone::Msisdn;
@@ -160,7 +161,7 @@ async fn a_lease_is_renewed_while_a_customer_takes_its_time() {
         events: EVENTS,
         clock: shop.app.clock.clone(),
         entropy: Entropy::seeded(8),
-        holder: Holder([1; 16]),
+        leases: Leases::new(Holder([1; 16]), shop.app.clock.clone()),
     };
     let lanes = courier.look(&mut Rota::default()).await.expect("lanes");
     let [lane] = lanes[..] else { panic!("{lanes:?}") };
@@ -175,4 +176,26 @@ async fn a_lease_is_renewed_while_a_customer_takes_its_time() {
     let (turn, ()) = tokio::join!(courier.turn(lane), others);
     assert!(turn.expect("a turn"));
     assert_eq!(open(&shop).await, (1, 1), "recorded as failed, to be repeated");
+}
+
+/// A lane that was just taken costs no unit when it is taken again, which shows where its lease is gone; one that is not
+/// fresh any more is asked for, and not had by two.
+#[tokio::test]
+async fn what_is_known_to_be_ours_is_not_asked_for() {
+    let app = TestApp::new().await;
+    let leases = |holder: u8| Leases::new(Holder([holder; 16]), app.clock.clone());
+    let (one, other) = (leases(1), leases(2));
+    let lane = Lane([0x80; 16]);
+    let take = async |leases: &Leases| leases.take(&app.store, lane).await.expect("an answer");
+    assert!(take(&one).await);
+    assert!(!take(&other).await, "it is taken");
+    app.clock.advance(Duration::from_secs(1));
+    app.store.raw_batch("DELETE FROM lease").await.expect("no leases");
+    assert!(take(&one).await, "known to be fresh");
+    assert!(take(&other).await, "asked for at once by who does not have it");
+    app.clock.advance(Duration::from_millis(600));
+    assert!(!take(&one).await, "asked for when half of its time is over");
+    other.give_back(&app.store, lane).await.expect("given back");
+    assert!(take(&one).await);
+    assert!(!take(&other).await, "what was given back is not known any more");
 }

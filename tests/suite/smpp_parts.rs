@@ -2,7 +2,6 @@
 
 use crate::support::esme::{Line, SERVES, reported, text};
 use crate::support::{TestApp, books};
-use rookery::core::lease::Holder;
 use rookery::core::message::{self, MessageId, Status as MessageStatus};
 use rookery::core::phone::Msisdn;
 use rookery::core::smpp_outbox::{self, Receipts};
@@ -163,12 +162,8 @@ fn arrived(scope: Scope, system_id: &SystemId, number: u8) -> Arrived {
 
 async fn told(app: &TestApp, scope: Scope) -> Vec<(MessageId, MessageStatus, Vec<MessageId>)> {
     let lane = smpp_outbox::lane(scope, "acme");
-    let taken = app.store.write((lane, Holder([9; 16])), smpp_outbox::take).await.expect("the outbox");
-    taken
-        .expect("the lane")
-        .iter()
-        .map(|it| (it.due.message, it.due.recipient.status, smpp_outbox::names(it)))
-        .collect()
+    let taken = app.store.read(lane, smpp_outbox::batch).await.expect("the outbox");
+    taken.iter().map(|it| (it.due.message, it.due.recipient.status, smpp_outbox::names(it))).collect()
 }
 
 /// Parts that are remembered, waiting or not.

@@ -22,7 +22,7 @@ use rookery::core::endpoint::{self, Heard, Standing};
 use rookery::core::group::{self, GroupId, Members};
 use rookery::core::idempotency::{self, Claim};
 use rookery::core::key::{self, KeyId, Role};
-use rookery::core::lease::{Holder, Lane};
+use rookery::core::lease::{self, Holder, Lane};
 use rookery::core::ledger::{self, Grant};
 use rookery::core::message::{self, Coding, Draft, Format, MessageId, Plan, Reason, Status};
 use rookery::core::money::{Amount, Currency};
@@ -375,8 +375,8 @@ async fn world(app: &TestApp) -> World {
     over.expect("a day that is over");
     let over: Result<()> = app.store.write(carrier, time_is_over).await;
     over.expect("parts that may be given up");
-    let callback = app.store.write((lane(app, scope).await, Holder([1; 16])), callback::take).await;
-    let callback = callback.expect("callbacks").expect("the lane").due.remove(0);
+    let callback = app.store.read(lane(app, scope).await, callback::batch).await;
+    let callback = callback.expect("callbacks").due.remove(0);
     let (short, below) =
         (plan(app, scope.account, usual, "Hello").await, plan(app, scope.account, dear, "Hello").await);
     let user = SystemId::parse(&format!("old-{number}")).expect("a name");
@@ -583,8 +583,11 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
                 )
                 .await?;
             let lane = Lane(lane.try_into().expect("16 bytes"));
-            let batch = callback::take(tx, &(lane, Holder([holder; 16]))).await?;
-            return Ok(batch.map_or("not its lane".into(), |batch| format!("{} callbacks", batch.due.len())));
+            if !lease::take(tx, &(lane, Holder([holder; 16]))).await? {
+                return Ok("not its lane".into());
+            }
+            let batch = callback::batch(tx, &lane).await?;
+            return Ok(format!("{} callbacks", batch.due.len()));
         }
         Attempted(status) => {
             let attempt = attempt(world, status);

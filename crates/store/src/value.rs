@@ -191,6 +191,11 @@ impl<'r> Row<'r> {
         })
     }
 
+    /// Reads nothing of what is left: an outer join found nothing for it.
+    pub fn skip_rest(&mut self) {
+        self.next = self.columns;
+    }
+
     /// Reads a whole row: everything `T` reads and nothing left over.
     pub(crate) fn decode<T: FromRow>(mut self) -> Result<T, Error> {
         let value = T::from_row(&mut self)?;

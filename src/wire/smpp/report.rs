@@ -3,7 +3,7 @@
 
 use super::{Desk, Heard, Job, Server};
 use crate::core::callback::{self, Attempt, Due, Kind};
-use crate::core::lease::{self, Holder};
+use crate::core::lease::{Holder, Leases};
 use crate::core::message::{Format, Message, MessageId, Reason, Recipient, Status};
 use crate::core::smpp_outbox::{self, Told};
 use crate::core::{Result, Timestamp};
@@ -36,9 +36,10 @@ pub(super) async fn run(server: Arc<Server>, desk: Arc<Desk>, mut stop: watch::R
     // Its own: a user that was made anew while the old one still works on it is as another process.
     let mut holder = Holder([0; 16]);
     server.entropy.fill(&mut holder.0);
+    let leases = Leases::new(holder, server.clock.clone());
     let mut receivers = desk.receivers.subscribe();
     loop {
-        match turn(&server, &desk, holder).await {
+        match turn(&server, &desk, &leases).await {
             Ok(Turn::More) => {}
             Ok(Turn::Nothing) => tokio::select! {
                 () = desk.hint.notified() => {}
@@ -58,8 +59,7 @@ pub(super) async fn run(server: Arc<Server>, desk: Arc<Desk>, mut stop: watch::R
             break;
         }
     }
-    let given: Result<()> = server.store.write((desk.lane, holder), lease::give_back).await;
-    if let Err(error) = given {
+    if let Err(error) = leases.give_back(&server.store, desk.lane).await {
         tracing::debug!(%error, "a lease could not be given back; it ends by itself");
     }
 }
@@ -73,14 +73,15 @@ enum Turn {
 }
 
 /// Tells what is due now, at most a batch.
-async fn turn(server: &Server, desk: &Desk, holder: Holder) -> Result<Turn> {
+async fn turn(server: &Server, desk: &Desk, leases: &Leases) -> Result<Turn> {
     let lane = desk.lane;
     if *desk.receivers.borrow() == 0 || !server.store.read(lane, smpp_outbox::is_due).await? {
         return Ok(Turn::Nothing);
     }
-    let Some(told) = server.store.write((lane, holder), smpp_outbox::take).await? else {
+    if !leases.take(&server.store, lane).await? {
         return Ok(Turn::Elsewhere);
-    };
+    }
+    let told = server.store.read(lane, smpp_outbox::batch).await?;
     if told.is_empty() {
         return Ok(Turn::Nothing);
     }
@@ -93,8 +94,7 @@ async fn turn(server: &Server, desk: &Desk, holder: Holder) -> Result<Turn> {
             attempts = done.next() => attempts,
             _ = renewal.tick() => {
                 // If it is lost, another process tells the rest as well: more than once is allowed.
-                let renewed: Result<bool> = server.store.write((lane, holder), lease::take).await;
-                if let Err(error) = renewed {
+                if let Err(error) = leases.take(&server.store, lane).await {
                     tracing::debug!(%error, "a lease could not be renewed; trying again");
                 }
                 continue;

@@ -7,7 +7,7 @@ use super::wire::{Smsc, Wire, key};
 use super::{Plant, plants};
 use rookery::core::callback::Attempt;
 use rookery::core::endpoint::Standing as Endpoint;
-use rookery::core::lease::{Holder, Lane};
+use rookery::core::lease::{Holder, Lane, Leases};
 use rookery::core::part::PartId;
 use rookery::core::smpp_carrier::Doubt;
 use rookery::core::wake::Wake;
@@ -66,7 +66,7 @@ pub struct Calls {
 /// A process.
 pub struct Node {
     pub name: String,
-    pub holder: Holder,
+    pub leases: Leases,
     pub paused_until: i64,
     pub calls: Vec<Calls>,
     posts: Vec<Post>,
@@ -273,7 +273,8 @@ impl Node {
     pub fn new(ground: &Ground, smscs: &[Smsc], number: u8) -> Self {
         let holder = Holder([number; 16]);
         let posts = smscs.iter().map(|smsc| Post::new(ground, smsc, holder)).collect();
-        Node { name: format!("n{number}"), holder, paused_until: 0, calls: Vec::new(), posts }
+        let leases = Leases::new(holder, ground.clock.clone());
+        Node { name: format!("n{number}"), leases, paused_until: 0, calls: Vec::new(), posts }
     }
 
     /// A moment of all that it does for carriers.

@@ -10,7 +10,7 @@ use crate::support::BEGIN_US;
 use rookery::core::account::{self, NewChild, NewPartner};
 use rookery::core::callback::{self, Attempt, Batch, Due, Seen};
 use rookery::core::carrier::{self, CarrierKind, NewCarrier, Settings};
-use rookery::core::endpoint::{self, Heard, Standing};
+use rookery::core::endpoint::{self, Heard};
 use rookery::core::key::Directory;
 use rookery::core::lease::Lane;
 use rookery::core::ledger::{self, Grant};
@@ -333,8 +333,11 @@ impl World {
             return;
         }
         let lane = self.ground.dice.pick(&lanes);
-        let taken = store.write((lane, self.nodes[at].holder), callback::take).await.expect("a lane");
-        let Some(Batch { due, messages, time_zone, standing, .. }) = taken else { return };
+        if !self.nodes[at].leases.take(&store, lane).await.expect("a lease") {
+            return;
+        }
+        let batch = store.read(lane, callback::batch).await.expect("what is due");
+        let Batch { due, messages, time_zone, standing, .. } = batch;
         let networks = self.book.networks(&store).await.expect("networks");
         let mut attempts = Vec::new();
         for (due, message) in due.into_iter().zip(messages) {
@@ -455,7 +458,7 @@ impl World {
 /// As the product's courier records it.
 async fn record(store: &Store, calls: Calls) -> Result<()> {
     let Calls { lane, standing, attempts, .. } = calls;
-    let Standing { fails, is_probe, .. } = standing;
+    let (fails, is_probe) = (standing.fails, standing.is_probe());
     let failed = attempts.iter().any(|attempt| !attempt.is_done());
     let heard = (failed || fails).then(|| Heard { lane, standing, attempts: attempts.clone() });
     let attempts: Vec<Attempt> =

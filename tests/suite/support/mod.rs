@@ -24,7 +24,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use futures_util::future::BoxFuture;
 use rookery::core::account::{self, NewAccount, NewChild, NewPartner};
 use rookery::core::carrier::CarrierId;
-use rookery::core::lease::Holder;
+use rookery::core::lease::{Holder, Leases};
 use rookery::core::money::Currency;
 use rookery::core::part::{self, BATCH, Claimed, Shift};
 use rookery::core::schema::MIGRATIONS;
@@ -98,7 +98,7 @@ impl TestApp {
             events: EVENTS,
             clock: clock.clone(),
             entropy,
-            holder,
+            leases: Leases::new(holder, clock.clone()),
         };
         let post = Post::new(store.clone(), clock.clone(), EVENTS, holder);
         let post = Mutex::new(post);
