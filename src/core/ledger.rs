@@ -477,17 +477,13 @@ impl Settlement {
                 entered.extend([entry.from.account, entry.to.account]);
             }
         }
-        for ((_, _, currency), (scope, posted, held)) in moved {
-            // Also one whose entries come to nothing: its day is not closed any more.
+        let postings = moved.into_iter().map(|((_, _, currency), (scope, by, held))| {
             let is_entered = entered.contains(&scope.account);
-            if posted != 0 || held != 0 || is_entered {
-                post(tx, scope, currency, Amount(posted), Amount(held)).await?;
-            }
-            if is_entered {
-                statement::reopen(tx, scope).await?;
-            }
-        }
-        Ok(())
+            Posting { scope, currency, by: Amount(by), held: Amount(held), is_entered }
+        });
+        // Also one whose entries come to nothing: its day is not closed any more.
+        let moves = |one: &Posting| one.by != Amount::ZERO || one.held != Amount::ZERO || one.is_entered;
+        post(tx, &postings.filter(moves).collect::<Vec<_>>()).await
     }
 }
 
@@ -511,12 +507,10 @@ async fn transfer(tx: &mut Tx, mut what: Move) -> Result<TransferId> {
     }
     let id = enter(tx, &what).await?;
     let Move { from, to, currency, amount, .. } = what;
-    let mut sides = [(from, Amount(-amount.0)), (to, amount)];
-    sides.sort_by_key(|(scope, _)| (*scope == OPERATOR, scope.account));
-    for (scope, by) in sides {
-        post(tx, scope, currency, by, Amount::ZERO).await?;
-        statement::reopen(tx, scope).await?;
-    }
+    let side = |scope, by| Posting { scope, currency, by, held: Amount::ZERO, is_entered: true };
+    let mut sides = [side(from, Amount(-amount.0)), side(to, amount)];
+    sides.sort_by_key(|side| (side.scope == OPERATOR, side.scope.account));
+    post(tx, &sides).await?;
     Ok(id)
 }
 
@@ -539,34 +533,54 @@ async fn enter(tx: &mut Tx, what: &Move) -> Result<TransferId> {
 /// Largest balance either way, in micro-units: ten million million, far inside of 64 bits so that no sum overflows.
 const BALANCE_MAX: i64 = 1_000_000_000_000_000_000;
 
-/// Moves a balance, within its bounds.
-async fn post(tx: &mut Tx, scope: Scope, currency: Currency, by: Amount, held: Amount) -> Result<()> {
-    if scope == OPERATOR {
+/// By what a balance moves.
+struct Posting {
+    scope: Scope,
+    currency: Currency,
+    by: Amount,
+    held: Amount,
+    /// Whether an entry says so.
+    is_entered: bool,
+}
+
+/// Moves balances, each within its bounds: in this order, which is the order of their locks, and in one round trip.
+async fn post(tx: &mut Tx, postings: &[Posting]) -> Result<()> {
+    for Posting { currency, .. } in postings.iter().filter(|one| one.scope == OPERATOR) {
         tx.put(
             sql!(
                 "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit, unclosed)
                  VALUES (0, 0, $1, 0, 0, $2, 0, NULL) ON CONFLICT (root, account, currency) DO NOTHING"
             ),
-            &[&currency, &true],
+            &[currency, &true],
         )
         .await?;
     }
-    let moved: Option<bool> = tx
-        .maybe(
+    let (day, least) = (statement::day(tx.now()), -BALANCE_MAX);
+    let moved: Vec<Option<(bool, bool)>> = tx
+        .maybe_each(
             sql!(
                 "UPDATE balance SET posted = posted + $4, held = held + $5
                  WHERE root = $1 AND account = $2 AND currency = $3
                  AND posted BETWEEN $6 - CAST($4 AS BIGINT) AND $7 - CAST($4 AS BIGINT) RETURNING ",
-                ALERTS
+                ALERTS,
+                ", unclosed IS NULL OR unclosed > CAST($8 AS BIGINT)"
             ),
-            &[&scope.root, &scope.account, &currency, &by, &held, &-BALANCE_MAX, &BALANCE_MAX],
+            postings,
+            |Posting { scope, currency, by, held, .. }| {
+                [&scope.root, &scope.account, currency, by, held, &least, &BALANCE_MAX, &day]
+            },
         )
         .await?;
-    match moved {
-        None => Err(Violation::new("amount", Code::Invalid).into()),
-        Some(true) => alert::judge(tx, scope, None).await,
-        Some(false) => Ok(()),
+    for (Posting { scope, is_entered, .. }, moved) in postings.iter().zip(moved) {
+        let (is_crossed, is_closed) = moved.ok_or(Violation::new("amount", Code::Invalid))?;
+        if *is_entered && is_closed {
+            statement::reopen(tx, *scope).await?;
+        }
+        if is_crossed {
+            alert::judge(tx, *scope, None).await?;
+        }
     }
+    Ok(())
 }
 
 /// What is wrong with the books: nothing, if the lists are empty.

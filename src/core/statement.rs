@@ -219,6 +219,11 @@ async fn entries(
     Ok((got, paid))
 }
 
+/// The day of a moment, as the books are carried.
+pub(super) fn day(at: Timestamp) -> i64 {
+    at.0.div_euclid(DAY_US)
+}
+
 /// Says that the present day of an account has entries. Part of the unit that writes one, after it has moved the balance,
 /// whose row it holds by then; writes the first time in a day.
 pub(super) async fn reopen(tx: &mut Tx, scope: Scope) -> Result<()> {
@@ -226,7 +231,7 @@ pub(super) async fn reopen(tx: &mut Tx, scope: Scope) -> Result<()> {
     if scope.account == AccountId(0) {
         return Ok(());
     }
-    let day = tx.now::<Timestamp>().0.div_euclid(DAY_US);
+    let day = day(tx.now());
     tx.put(
         sql!(
             "UPDATE balance SET unclosed = $3 WHERE root = $1 AND account = $2
