@@ -583,11 +583,9 @@ async fn send(tx: &mut Tx, world: &World, act: Act) -> Result<String> {
                 )
                 .await?;
             let lane = Lane(lane.try_into().expect("16 bytes"));
-            if !lease::take(tx, &(lane, Holder([holder; 16]))).await? {
-                return Ok("not its lane".into());
-            }
-            let batch = callback::batch(tx, &lane).await?;
-            return Ok(format!("{} callbacks", batch.due.len()));
+            let is_ours = lease::take(tx, &(lane, Holder([holder; 16]))).await?;
+            let due = if is_ours { Some(callback::batch(tx, &lane).await?.due) } else { None };
+            return Ok(due.map_or("not its lane".into(), |due| format!("{} callbacks", due.len())));
         }
         Attempted(status) => {
             let attempt = attempt(world, status);
