@@ -49,7 +49,7 @@ pub const EVENT_SCHEDULE: [i64; 28] = [
 ];
 /// Each wait is longer by up to this part of it, so that what failed together is not repeated together.
 const JITTER_PERCENT: i64 = 20;
-/// Callbacks that one unit reads or records.
+/// Callbacks that are read at once, and recorded at most by one unit.
 pub const BATCH: i64 = 128;
 /// What a callback is about.
 #[derive(Debug, Clone)]
@@ -286,7 +286,7 @@ impl FromRow for Sender {
     }
 }
 
-/// What is due in a lane: for whoever has its lease. Two statements, whatever there is but events.
+/// What is due in a lane: for whoever has its lease. Two statements, and those about events.
 pub async fn batch(rx: &mut Rx, lane: &Lane) -> Result<Batch> {
     // All tenants: a lane is one account's; its rows say whose.
     let now: Timestamp = rx.now();

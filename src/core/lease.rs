@@ -21,6 +21,11 @@ fn is_fresh(until: Timestamp, now: Timestamp) -> bool {
     until.0 > now.0.saturating_add(LASTS_US / 2)
 }
 
+/// The same for one that is remembered: what lasts longer than a lease was taken before this process's clock was set back.
+fn is_known(until: Timestamp, now: Timestamp) -> bool {
+    is_fresh(until, now) && until.0 <= now.0.saturating_add(LASTS_US)
+}
+
 /// Takes a free lane or renews one's own; false if another process has it.
 pub async fn take(tx: &mut Tx, asked: &(Lane, Holder)) -> Result<bool> {
     Ok(take_until(tx, asked).await?.is_some())
@@ -57,8 +62,9 @@ async fn take_until(tx: &mut Tx, (lane, holder): &(Lane, Holder)) -> Result<Opti
 /// Lanes that are remembered before those whose time is over are forgotten.
 const REMEMBERED: usize = 1_024;
 
-/// The lanes that a process knows to have. Nobody else can take one before its time, so there is nothing to ask the tables
-/// about one that is fresh: work on a lane costs a unit about twice in three seconds, however often it is looked at.
+/// The lanes that a process knows to have. Nobody else takes one before its time, as far as clocks agree to half of it, so
+/// there is nothing to ask the tables about one that is fresh: work on a lane costs a unit about twice in three seconds,
+/// however often it is looked at.
 #[derive(Debug)]
 pub struct Leases {
     holder: Holder,
@@ -76,13 +82,13 @@ impl Leases {
     pub async fn take(&self, store: &Store, lane: Lane) -> Result<bool> {
         let now = Timestamp(self.clock.now_us());
         let known = self.known(|until| until.get(&lane).copied());
-        if known.is_some_and(|until| is_fresh(until, now)) {
+        if known.is_some_and(|until| is_known(until, now)) {
             return Ok(true);
         }
         let taken = store.write((lane, self.holder), take_until).await?;
         self.known(|known| {
             if known.len() >= REMEMBERED {
-                known.retain(|_, until| is_fresh(*until, now));
+                known.retain(|_, until| is_known(*until, now));
             }
             match taken {
                 Some(until) => known.insert(lane, until),

@@ -545,18 +545,37 @@ struct Posting {
 
 /// Moves balances, each within its bounds: in this order, which is the order of their locks, and in one round trip.
 async fn post(tx: &mut Tx, postings: &[Posting]) -> Result<()> {
-    for Posting { currency, .. } in postings.iter().filter(|one| one.scope == OPERATOR) {
+    let mut moved = move_each(tx, postings).await?;
+    let missing =
+        |(posting, moved): &(&Posting, &mut Option<_>)| posting.scope == OPERATOR && moved.is_none();
+    for (posting, moved) in postings.iter().zip(&mut moved).filter(missing) {
+        // The first movement in a currency: the operator has no balance in it yet.
         tx.put(
             sql!(
                 "INSERT INTO balance (root, account, currency, posted, held, postpaid, credit_limit, unclosed)
                  VALUES (0, 0, $1, 0, 0, $2, 0, NULL) ON CONFLICT (root, account, currency) DO NOTHING"
             ),
-            &[currency, &true],
+            &[&posting.currency, &true],
         )
         .await?;
+        *moved = move_each(tx, std::slice::from_ref(posting)).await?.pop().flatten();
     }
+    for (Posting { scope, is_entered, .. }, moved) in postings.iter().zip(moved) {
+        let (is_crossed, is_closed) = moved.ok_or(Violation::new("amount", Code::Invalid))?;
+        if *is_entered && is_closed {
+            statement::reopen(tx, *scope).await?;
+        }
+        if is_crossed {
+            alert::judge(tx, *scope, None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves balances; of each whether a threshold was crossed and whether the present day is closed, none if it cannot move.
+async fn move_each(tx: &mut Tx, postings: &[Posting]) -> Result<Vec<Option<(bool, bool)>>> {
     let (day, least) = (statement::day(tx.now()), -BALANCE_MAX);
-    let moved: Vec<Option<(bool, bool)>> = tx
+    Ok(tx
         .maybe_each(
             sql!(
                 "UPDATE balance SET posted = posted + $4, held = held + $5
@@ -570,17 +589,7 @@ async fn post(tx: &mut Tx, postings: &[Posting]) -> Result<()> {
                 [&scope.root, &scope.account, currency, by, held, &least, &BALANCE_MAX, &day]
             },
         )
-        .await?;
-    for (Posting { scope, is_entered, .. }, moved) in postings.iter().zip(moved) {
-        let (is_crossed, is_closed) = moved.ok_or(Violation::new("amount", Code::Invalid))?;
-        if *is_entered && is_closed {
-            statement::reopen(tx, *scope).await?;
-        }
-        if is_crossed {
-            alert::judge(tx, *scope, None).await?;
-        }
-    }
-    Ok(())
+        .await?)
 }
 
 /// What is wrong with the books: nothing, if the lists are empty.

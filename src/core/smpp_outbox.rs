@@ -6,7 +6,7 @@
 
 use super::callback::{self, Attempt, Due};
 use super::lease::Lane;
-use super::message::{self, Message, MessageId, Status};
+use super::message::{Message, MessageId, Status};
 use super::rendered::Rendered;
 use super::smpp_part::{self, Piece};
 use super::smpp_user::SystemId;
@@ -166,15 +166,10 @@ pub struct Told {
 /// What is due in a lane: for whoever has its lease.
 pub async fn batch(rx: &mut Rx, lane: &Lane) -> Result<Vec<Told>> {
     let batch = callback::batch(rx, lane).await?;
-    let mut told = Vec::with_capacity(batch.due.len());
-    for (due, message) in batch.due.into_iter().zip(batch.messages) {
-        let pieces = match &message {
-            Some(message) if message.direction == message::Direction::In => Vec::new(),
-            _ => smpp_part::pieces(rx, &due.scope, due.message).await?,
-        };
-        told.push(Told { due, message, pieces });
-    }
-    Ok(told)
+    let about: Vec<_> = batch.due.iter().map(|due| (due.scope, due.message)).collect();
+    let pieces = smpp_part::pieces(rx, &about).await?;
+    let told = batch.due.into_iter().zip(batch.messages).zip(pieces);
+    Ok(told.map(|((due, message), pieces)| Told { due, message, pieces }).collect())
 }
 
 /// The record of an attempt, for [`callback::attempted`].

@@ -250,15 +250,16 @@ impl FromRow for Piece {
     }
 }
 
-/// The parts that a message came in; or the part itself, for one that was given up.
-pub(super) async fn pieces(rx: &mut Rx, scope: &Scope, id: MessageId) -> Result<Vec<Piece>> {
+/// The parts that each message came in; or the part itself, for one that was given up.
+pub(super) async fn pieces(rx: &mut Rx, messages: &[(Scope, MessageId)]) -> Result<Vec<Vec<Piece>>> {
     Ok(rx
-        .all(
+        .all_each(
             sql!(
                 "SELECT id, receipts, source, created FROM smpp_waiting
                  WHERE root = $1 AND account = $2 AND message = $3 ORDER BY number"
             ),
-            &[&scope.root, &scope.account, &id],
+            messages,
+            |(scope, id)| [&scope.root, &scope.account, id],
         )
         .await?)
 }

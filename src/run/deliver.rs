@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
+use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -35,6 +36,8 @@ const LOOKS: Duration = Duration::from_millis(5);
 const LOOKS_TAKE_AT_MOST: u32 = 20;
 /// What is under way at a stop may take this long.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
+/// Batches that are read at once: PostgreSQL's connections for reading are there for whoever waits for an answer, too.
+pub const READS_MAX: usize = 4;
 /// Calls of one lane at once.
 const CALLS_MAX: usize = 16;
 /// While calls are under way the lane's lease is renewed, and its keys are read again, this often.
@@ -70,6 +73,8 @@ pub struct Courier {
     pub entropy: Entropy,
     /// The lanes that this process has.
     pub leases: Leases,
+    /// Of [`READS_MAX`].
+    pub reads: Semaphore,
 }
 
 /// Looks for lanes with something due and works on them.
@@ -206,8 +211,14 @@ impl Courier {
         if !self.leases.take(&self.store, lane).await? {
             return Ok(Turn::Rests(OTHERS));
         }
-        // Beside the units, not in one: what is due is nobody else's to change while the lane is ours.
-        let batch = self.store.read(lane, callback::batch).await?;
+        // Beside the units, not in one. It may wait for a connection, so the lease is looked at again.
+        let batch = {
+            let _turn = self.reads.acquire().await;
+            self.store.read(lane, callback::batch).await?
+        };
+        if !self.leases.take(&self.store, lane).await? {
+            return Ok(Turn::Rests(OTHERS));
+        }
         if batch.is_suspended {
             return Ok(Turn::Rests(SUSPENDED));
         }

@@ -29,7 +29,7 @@ use deliver::Courier;
 use egress::Egress;
 use std::sync::Arc;
 use store::{Clock, Entropy, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// What the tasks of a process work with.
@@ -96,7 +96,9 @@ impl Tasks {
         }
         if duties.deliver {
             let leases = Leases::new(holder, clock.clone());
-            let courier = Courier { store, terms, vault, egress, dialect, events, clock, entropy, leases };
+            let reads = Semaphore::new(deliver::READS_MAX);
+            let courier =
+                Courier { store, terms, vault, egress, dialect, events, clock, entropy, leases, reads };
             running.spawn(deliver::run(Arc::new(courier), wake, stopped));
         }
         Tasks { running, stop }

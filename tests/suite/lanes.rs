@@ -11,7 +11,7 @@ use rookery::core::message::{MessageId, Reason, Recipient, Status};
 use rookery::core::money::Amount;
 use rookery::core::phone::Msisdn;
 use rookery::core::{Result, Scope, Timestamp};
-use rookery::run::deliver::{Courier, Rota};
+use rookery::run::deliver::{Courier, READS_MAX, Rota};
 use rookery::run::egress::{self, Egress};
 use rookery::run::{Duties, Means, Tasks};
 use rookery::wire::{DIALECT, EVENTS};
@@ -19,7 +19,8 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Entropy, Tx, sql};
+use store::{Clock, Entropy, Tx, sql};
+use tokio::sync::Semaphore;
 
 /// A way out on which every name is this customer's.
 fn all_to(customer: &Customer, within: Duration) -> Egress {
@@ -162,6 +163,7 @@ async fn a_lease_is_renewed_while_a_customer_takes_its_time() {
         clock: shop.app.clock.clone(),
         entropy: Entropy::seeded(8),
         leases: Leases::new(Holder([1; 16]), shop.app.clock.clone()),
+        reads: Semaphore::new(READS_MAX),
     };
     let lanes = courier.look(&mut Rota::default()).await.expect("lanes");
     let [lane] = lanes[..] else { panic!("{lanes:?}") };
@@ -198,4 +200,19 @@ async fn what_is_known_to_be_ours_is_not_asked_for() {
     other.give_back(&app.store, lane).await.expect("given back");
     assert!(take(&one).await);
     assert!(!take(&other).await, "what was given back is not known any more");
+}
+
+/// Whoever's clock is set back does not believe in its lease for as long.
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_nobody_keep_a_lane() {
+    let app = TestApp::new().await;
+    let lane = Lane([0x80; 16]);
+    // An hour behind the one by which leases are written.
+    let back = Clock::manual(app.clock.now_us() - 3_600_000_000);
+    let one = Leases::new(Holder([1; 16]), back);
+    assert!(one.take(&app.store, lane).await.expect("an answer"));
+    app.clock.advance(Duration::from_secs(4));
+    let other = Leases::new(Holder([2; 16]), app.clock.clone());
+    assert!(other.take(&app.store, lane).await.expect("an answer"), "its time is over");
+    assert!(!one.take(&app.store, lane).await.expect("an answer"), "it asks, and is told so");
 }

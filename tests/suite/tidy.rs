@@ -484,3 +484,25 @@ fn pages_show_only_commands_and_options_that_exist() {
     }
     assert!(checked >= 5, "only {checked} commands were found in the pages");
 }
+
+/// The packages of a lock file with their versions.
+fn locked(path: &str) -> Vec<(String, String)> {
+    let text = text_of(path);
+    let value = |line: &str, key: &str| Some(line.strip_prefix(key)?.trim_matches(['"', ' ']).to_owned());
+    let lines: Vec<&str> = text.lines().collect();
+    let pairs =
+        lines.windows(2).filter_map(|two| Some((value(two[0], "name = ")?, value(two[1], "version = ")?)));
+    pairs.collect()
+}
+
+/// The workspace of the fuzz targets has a lock file of its own: CONTRIBUTING.md says how it takes over the versions.
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let shipped = locked("Cargo.lock");
+    let fuzzed = locked("fuzz/Cargo.lock");
+    assert!(fuzzed.len() > 20 && fuzzed.iter().any(|(name, _)| name == "smpp"), "{fuzzed:?}");
+    for package in &fuzzed {
+        let known = shipped.iter().any(|(name, _)| *name == package.0);
+        assert!(!known || shipped.contains(package), "{package:?} is another version than in Cargo.lock");
+    }
+}

@@ -92,11 +92,12 @@ impl Rx {
     ) -> Result<Vec<Vec<T>>, Error> {
         let each: Vec<_> = items.iter().map(params).collect();
         each.iter().try_for_each(|params| self.fit(sql, params))?;
-        self.wrote |= !sql.reads();
         let rows = match &mut self.link {
             Link::Lite(conn) => conn.rows_each(sql, &each),
             Link::Pg(conn) => conn.rows_each(sql, &each).await,
         };
+        let is_nothing = sql.returns() && matches!(&rows, Ok(rows) if rows.iter().all(Vec::is_empty));
+        self.wrote |= !sql.reads() && !is_nothing;
         self.note(rows)
     }
 

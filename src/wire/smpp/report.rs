@@ -82,6 +82,10 @@ async fn turn(server: &Server, desk: &Desk, leases: &Leases) -> Result<Turn> {
         return Ok(Turn::Elsewhere);
     }
     let told = server.store.read(lane, smpp_outbox::batch).await?;
+    // It may have waited for a connection.
+    if !leases.take(&server.store, lane).await? {
+        return Ok(Turn::Elsewhere);
+    }
     if told.is_empty() {
         return Ok(Turn::Nothing);
     }

@@ -33,7 +33,7 @@ use rookery::core::smpp_user::{self, SystemId};
 use rookery::core::wake::Wake;
 use rookery::core::{AccountId, Result};
 use rookery::run::clerk::Means;
-use rookery::run::deliver::{Courier, Rota};
+use rookery::run::deliver::{Courier, READS_MAX, Rota};
 use rookery::run::egress::{self, Egress};
 use rookery::run::post::Post;
 use rookery::run::simulated::Desk;
@@ -44,7 +44,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Clock, Entropy, Store};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 /// 2024-03-05T08:15:30Z, the moment at which every test begins.
 pub const BEGIN_US: i64 = 1_709_626_530_000_000;
@@ -99,6 +99,7 @@ impl TestApp {
             clock: clock.clone(),
             entropy,
             leases: Leases::new(holder, clock.clone()),
+            reads: Semaphore::new(READS_MAX),
         };
         let post = Post::new(store.clone(), clock.clone(), EVENTS, holder);
         let post = Mutex::new(post);
