@@ -211,14 +211,11 @@ impl Courier {
         if !self.leases.take(&self.store, lane).await? {
             return Ok(Turn::Rests(OTHERS));
         }
-        // Beside the units, not in one. It may wait for a connection, so the lease is looked at again.
+        // Beside the units, not in one.
         let batch = {
             let _turn = self.reads.acquire().await;
             self.store.read(lane, callback::batch).await?
         };
-        if !self.leases.take(&self.store, lane).await? {
-            return Ok(Turn::Rests(OTHERS));
-        }
         if batch.is_suspended {
             return Ok(Turn::Rests(SUSPENDED));
         }
@@ -231,6 +228,10 @@ impl Courier {
             zone: time_zone,
         };
         let networks = &*self.terms.networks(&self.store).await?;
+        // What was read may have waited for a connection; from here on the lease is renewed.
+        if !self.leases.take(&self.store, lane).await? {
+            return Ok(Turn::Rests(OTHERS));
+        }
         let all =
             due.into_iter().zip(messages).zip(events).map(|((due, message), event)| (due, message, event));
         let calls = by_recipient(all).into_iter().map(|calls| async {
